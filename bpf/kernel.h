@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The few kernel types that tcpstate reads, by hand: only the fields that are read, in no
+ * particular order. CO-RE finds each by name in the BTF of the kernel that runs (also inside
+ * anonymous unions), so one object serves Linux 5.10 to the newest on amd64 and arm64. What came,
+ * went or changed its type has flavours (___suffix), each with its version.
+ */
+#ifndef TCPSTATE_KERNEL_H
+#define TCPSTATE_KERNEL_H
+
+typedef unsigned char __u8;
+typedef unsigned short __u16;
+typedef unsigned int __u32;
+typedef unsigned long long __u64;
+typedef signed char __s8;
+typedef short __s16;
+typedef int __s32;
+typedef long long __s64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u64 __be64;
+typedef __u32 __wsum;
+typedef _Bool bool;
+
+enum {
+	false = 0,
+	true = 1,
+};
+
+_Static_assert(sizeof(__u8) == 1 && sizeof(__u16) == 2, "small integers");
+_Static_assert(sizeof(__u32) == 4 && sizeof(__u64) == 8, "large integers");
+
+/* include/uapi/linux/bpf.h */
+enum bpf_map_type {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_RINGBUF = 27,
+};
+
+enum {
+	BPF_ANY = 0,
+	BPF_NOEXIST = 1,
+};
+
+enum {
+	BPF_RB_NO_WAKEUP = 1,
+	BPF_RB_FORCE_WAKEUP = 2,
+};
+
+enum {
+	BPF_RB_AVAIL_DATA = 0,
+};
+
+/* include/net/tcp_states.h */
+enum tcp_state {
+	TCP_ESTABLISHED = 1,
+	TCP_SYN_SENT = 2,
+	TCP_SYN_RECV = 3,
+	TCP_FIN_WAIT1 = 4,
+	TCP_FIN_WAIT2 = 5,
+	TCP_TIME_WAIT = 6,
+	TCP_CLOSE = 7,
+	TCP_CLOSE_WAIT = 8,
+	TCP_LAST_ACK = 9,
+	TCP_LISTEN = 10,
+	TCP_CLOSING = 11,
+};
+
+enum {
+	AF_INET6 = 10,		 /* include/linux/socket.h */
+	IPPROTO_TCP = 6,	 /* include/uapi/linux/in.h */
+	SHUTDOWN_MASK = 3,	 /* include/net/sock.h: both ways */
+	PF_KTHREAD = 0x00200000, /* include/linux/sched.h */
+	EADDRNOTAVAIL = 99,	 /* include/uapi/asm-generic/errno.h */
+};
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+/* include/net/sock.h */
+enum sock_flags {
+	SOCK_DEAD,
+	SOCK_DONE,
+};
+
+struct hlist_nulls_node {
+	struct hlist_nulls_node *next;
+};
+
+struct hlist_nulls_head {
+	struct hlist_nulls_node *first;
+};
+
+struct in6_addr {
+	union {
+		__u8 u6_addr8[16];
+		__be32 u6_addr32[4];
+	} in6_u;
+};
+
+struct inet_ehash_bucket {
+	struct hlist_nulls_head chain;
+};
+
+struct inet_hashinfo {
+	struct inet_ehash_bucket *ehash;
+	unsigned int ehash_mask;
+};
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct refcount_struct {
+	atomic_t refs;
+} refcount_t;
+
+/* include/net/netns/ipv4.h. tw_refcount counts one more than there are timewait sockets;
+ * before 5.18 it was tw_count. */
+struct inet_timewait_death_row {
+	struct inet_hashinfo *hashinfo;
+	int sysctl_max_tw_buckets;
+	refcount_t tw_refcount;
+};
+
+struct inet_timewait_death_row___before_5_18 {
+	atomic_t tw_count;
+};
+
+struct netns_ipv4 {
+	struct inet_timewait_death_row tcp_death_row;
+};
+
+struct ns_common {
+	unsigned int inum;
+};
+
+struct net {
+	struct ns_common ns;
+	struct netns_ipv4 ipv4;
+};
+
+/* 5.18 to 6.0 kept the death row outside. */
+struct netns_ipv4___from_5_18 {
+	struct inet_timewait_death_row *tcp_death_row;
+};
+
+struct net___from_5_18 {
+	struct netns_ipv4___from_5_18 ipv4;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+/* include/net/sock.h: what a socket and a timewait socket have in common. */
+struct sock_common {
+	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
+	unsigned int skc_hash;
+	__be16 skc_dport;
+	__u16 skc_num;
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+	unsigned long skc_flags;
+	struct hlist_nulls_node skc_nulls_node;
+};
+
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+/* include/linux/cgroup-defs.h: a pointer since 5.15, before that a word that is one when its lowest
+ * bit is clear. */
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+};
+
+struct sock_cgroup_data___before_5_15 {
+	__u64 val;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	__u16 sk_protocol;
+	__u8 sk_shutdown;
+	int sk_err;
+	struct sock_cgroup_data sk_cgrp_data;
+};
+
+struct inet_sock {
+	struct sock sk;
+	__be16 inet_sport;
+};
+
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+};
+
+/* include/linux/tcp.h; data and payload counters are those of RFC 4898. lsndtime: jiffies of the
+ * last data sent. */
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+	__u64 bytes_received;
+	__u64 bytes_sent;
+	__u64 bytes_retrans;
+	__u32 segs_in;
+	__u32 segs_out;
+	__u32 data_segs_in;
+	__u32 data_segs_out;
+	__u32 total_retrans;
+	__u32 lsndtime;
+	int linger2;
+};
+
+/* include/net/inet_timewait_sock.h */
+struct inet_timewait_sock {
+	struct sock_common __tw_common;
+	volatile unsigned char tw_substate;
+	__be16 tw_sport;
+};
+
+struct task_struct {
+	struct task_struct *group_leader;
+	unsigned int flags;
+	char comm[16];
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	__u64 session_id;
+	__u64 seq_num;
+};
+
+/* kernel/bpf/map_iter.c: the context of an iter/bpf_map_elem program; key and value are NULL once,
+ * at the end. */
+struct bpf_iter__bpf_map_elem {
+	struct bpf_iter_meta *meta;
+	void *key;
+	void *value;
+};
+
+#pragma clang attribute pop
+
+#endif

@@ -1,0 +1,902 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * What runs in the kernel: one program on tracepoint sock:inet_sock_set_state that remembers who
+ * opened a connection and sends one record for each thing that happens to it (connect, accept,
+ * connect_failed, close, time_wait), not one for each transition. It never loops on input, never
+ * blocks, and changes nothing: when something does not fit, it counts it.
+ */
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+
+/* At most so many nodes of an ehash chain are looked at; the mean is 1.0, and a load factor of 1 is
+ * a full table. */
+#define MAX_CHAIN 64
+
+/* struct event, kind; the numbers are those of package event. */
+enum {
+	CONNECT = 1,
+	ACCEPT = 2,
+	CONNECT_FAILED = 3,
+	CLOSE = 4,
+	TIME_WAIT = 5,
+	OPEN = 7, /* a connection still open, from iterator open_connections */
+};
+
+enum {
+	OUTBOUND = 1,
+	INBOUND = 2,
+};
+
+enum {
+	CLOSED_LOCAL = 1,
+	CLOSED_REMOTE = 2,
+	CLOSED_BOTH = 3,
+	CLOSED_RESET = 4,
+};
+
+enum {
+	EXACT = 1,
+	INFERRED = 2,
+};
+
+enum {
+	OWNER_UNKNOWN,
+	OWNER_CONNECT,
+	OWNER_LISTENER,
+	OWNER_CLOSER,
+	OWNER_CGROUP,
+};
+
+enum {
+	PORTS_EXHAUSTED = 1,
+	TUPLE_IN_USE = 2,
+	TIME_WAIT_OVERFLOW = 3,
+};
+
+/* Beside errnos. */
+enum {
+	UNKNOWN_ERROR = 0xfffe,
+	CANCELED = 0xffff,
+};
+
+/* struct event, flags */
+enum {
+	PREEXISTING = 1,
+	DIRECTION_INFERRED = 2,
+	COUNTED = 4,
+};
+
+/* Set before load. */
+const volatile __u32 wake_mark = 2 << 20; /* bytes in the ring at which the reader is woken */
+const volatile bool probe_reads =
+    true; /* false under lockdown=confidentiality, which refuses bpf_probe_read_kernel */
+
+struct owner {
+	__u64 cgroup_id;
+	__u32 pid;
+	__u8 basis;
+	__u8 reserved[3];
+	__u8 comm[16];
+};
+
+/* The record that user space gets. Addresses are IPv6, IPv4 mapped; ports and states are in host
+ * order. */
+struct event {
+	__u64 time_ns;	      /* CLOCK_MONOTONIC */
+	__u64 start_ns;	      /* connect() called or connection accepted; 0: before tracing */
+	__u64 established_ns; /* 0: never, or before tracing */
+	struct owner owner;
+	__u64 sent_bytes;
+	__u64 received_bytes;
+	__u8 src[16];
+	__u8 dst[16];
+	__u32 netns;
+	__u32 segs_out;
+	__u32 segs_in;
+	__u32 data_segs_out;
+	__u32 data_segs_in;
+	__u32 retransmits;
+	__u32 idle_jiffies; /* since data were sent last */
+	__u16 sport;
+	__u16 dport;
+	__u16 error;
+	__u8 kind;
+	__u8 direction;
+	__u8 old_state;
+	__u8 new_state;
+	__u8 substate;
+	__u8 closed_by;
+	__u8 basis;
+	__u8 cause;
+	__u8 flags;
+	__u8 reserved[5];
+};
+_Static_assert(sizeof(struct event) == 152, "no gaps in struct event");
+
+/* What is remembered of a connection from its start to its end. */
+struct conn {
+	struct owner owner;
+	__u64 start_ns;
+	__u64 established_ns;
+	__u32 hash; /* skc_hash at SYN_SENT: unchanged at CLOSE when no port was found; then at
+		       ESTABLISHED */
+	__u16 bound_port;  /* skc_num at SYN_SENT: bind() came before connect() */
+	__u16 stale_error; /* sk_err at SYN_SENT: a socket used before keeps its old one */
+	__u8 direction;
+	__u8 reserved[7];
+};
+
+struct listener_key {
+	__u8 addr[16]; /* all zero: any address */
+	__u32 netns;
+	__u32 port;
+};
+
+/* Owner of a listening socket; the one before comes back when listen() fails after the state was
+ * set. */
+struct listener {
+	struct owner owner;
+	struct owner before;
+	__u64 socket;
+};
+
+struct loss_key {
+	__u64 cgroup_id;
+	__u8 comm[16];
+	__u8 src[16];
+	__u8 dst[16];
+	__u32 netns;
+	__u16 sport; /* inbound only */
+	__u16 dport; /* outbound only */
+	__u16 error;
+	__u8 kind;
+	__u8 direction;
+	__u8 closed_by;
+	__u8 basis;
+	__u8 cause;
+	__u8 flags;
+};
+
+struct loss {
+	__u64 count;
+	__u64 sent_bytes;
+	__u64 received_bytes;
+};
+
+struct counters {
+	__u64 ring_full;   /* records that went to map losses instead */
+	__u64 losses_full; /* ... and found no room there either: not even their destination is
+			      known */
+	__u64 conns_full;  /* connections that could not be remembered */
+	__u64 second_copy; /* transitions that recursion protection would have lost */
+	__u64 chain_cut;   /* ehash walks that ended at MAX_CHAIN */
+};
+
+/* To user space. Without wake-ups: a wake-up costs 10 to 100 times the record. The reader has a
+ * tick. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);
+	__type(value, struct event);
+} events SEC(".maps");
+
+/* By socket pointer. Written at the start of a connection, deleted at ->CLOSE, which every full
+ * socket passes before it is freed. Not an LRU: the oldest connection is the one to keep. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 131072);
+	__type(key, __u64);
+	__type(value, struct conn);
+} conns SEC(".maps");
+
+/* Who listens where; seeded by user space with listeners that were there before. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct listener_key);
+	__type(value, struct listener);
+} listeners SEC(".maps");
+
+/* What the ring had no room for, so that totals stay exact. Read and emptied by user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct loss_key);
+	__type(value, struct loss);
+} losses SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct counters);
+} counts SEC(".maps");
+
+/* 1 while program inet_sock_set_state runs on this CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} running SEC(".maps");
+
+#define COUNT(field)                                                                               \
+	do {                                                                                       \
+		__u32 zero_ = 0;                                                                   \
+		struct counters *counters_ = bpf_map_lookup_elem(&counts, &zero_);                 \
+		if (counters_)                                                                     \
+			__sync_fetch_and_add(&counters_->field, 1);                                \
+	} while (0)
+
+/* Call only where current is the one who acts: connect(), listen(), close(). The comm of a thread
+ * pool's worker says little, so the group leader's is taken. */
+static __always_inline void current_owner(struct owner *o, __u8 basis)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+
+	o->pid = id >> 32;
+	o->basis = basis;
+	o->cgroup_id = bpf_get_current_cgroup_id();
+	if (!probe_reads || (__u32)id == o->pid) {
+		bpf_get_current_comm(o->comm, sizeof(o->comm));
+	} else {
+		struct task_struct *task = (void *)bpf_get_current_task();
+		struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+
+		bpf_core_read(o->comm, sizeof(o->comm), &leader->comm);
+	}
+}
+
+static __always_inline bool current_is_kernel_thread(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return probe_reads && (BPF_CORE_READ(task, flags) & PF_KTHREAD);
+}
+
+/* The cgroup of the socket's creator (of the listener's, for an accepted one), right in any
+ * context. */
+static __always_inline __u64 socket_cgroup(struct sock *sk)
+{
+	struct sock_cgroup_data___before_5_15 *old = (void *)&sk->sk_cgrp_data;
+
+	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
+		return sk->sk_cgrp_data.cgroup->kn->id;
+	if (probe_reads && bpf_core_field_exists(old->val)) {
+		__u64 val = BPF_CORE_READ(old, val);
+
+		if (val && !(val & 1))
+			return BPF_CORE_READ((struct cgroup *)val, kn, id);
+	}
+	return 0;
+}
+
+static __always_inline void map_v4(__u8 *addr, __be32 v4)
+{
+	__u32 *words = (__u32 *)addr;
+
+	words[0] = 0;
+	words[1] = 0;
+	words[2] = bpf_htonl(0xffff);
+	words[3] = v4;
+}
+
+static __always_inline void copy_v6(__u8 *addr, const struct in6_addr *v6)
+{
+	__u32 *words = (__u32 *)addr;
+
+	words[0] = v6->in6_u.u6_addr32[0];
+	words[1] = v6->in6_u.u6_addr32[1];
+	words[2] = v6->in6_u.u6_addr32[2];
+	words[3] = v6->in6_u.u6_addr32[3];
+}
+
+/* An AF_INET6 socket that talks IPv4 has its true addresses in the IPv4 fields. */
+static __always_inline bool talks_v4(struct sock *sk)
+{
+	const struct in6_addr *to = &sk->__sk_common.skc_v6_daddr;
+
+	return sk->__sk_common.skc_family != AF_INET6 ||
+	       (!to->in6_u.u6_addr32[0] && !to->in6_u.u6_addr32[1] &&
+		to->in6_u.u6_addr32[2] == bpf_htonl(0xffff));
+}
+
+static __always_inline void fill_addresses(struct event *e, struct sock *sk, struct tcp_sock *tp)
+{
+	if (talks_v4(sk)) {
+		map_v4(e->src, sk->__sk_common.skc_rcv_saddr);
+		map_v4(e->dst, sk->__sk_common.skc_daddr);
+	} else {
+		copy_v6(e->src, &sk->__sk_common.skc_v6_rcv_saddr);
+		copy_v6(e->dst, &sk->__sk_common.skc_v6_daddr);
+	}
+	/* inet_num is 0 again at ->CLOSE, inet_sport is not */
+	e->sport = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
+	e->dport = bpf_ntohs(sk->__sk_common.skc_dport);
+	e->netns = sk->__sk_common.skc_net.net->ns.inum;
+}
+
+/* Payload only: bytes_sent counts retransmissions again, bytes_received counts the peer's FIN once
+ * it came. */
+static __always_inline void fill_counters(struct event *e, struct sock *sk, struct tcp_sock *tp)
+{
+	bool fin = sk->__sk_common.skc_flags & (1UL << SOCK_DONE);
+
+	e->sent_bytes = tp->bytes_sent - tp->bytes_retrans;
+	e->received_bytes = tp->bytes_received - fin;
+	e->segs_out = tp->segs_out;
+	e->segs_in = tp->segs_in;
+	e->data_segs_out = tp->data_segs_out;
+	e->data_segs_in = tp->data_segs_in;
+	e->retransmits = tp->total_retrans;
+	e->idle_jiffies = (__u32)bpf_jiffies64() - tp->lsndtime;
+	e->flags |= COUNTED;
+}
+
+static __always_inline void lose(const struct event *e)
+{
+	struct loss_key key = {};
+	struct loss first = {}, *loss;
+
+	COUNT(ring_full);
+	key.cgroup_id = e->owner.cgroup_id;
+	__builtin_memcpy(key.comm, e->owner.comm, sizeof(key.comm));
+	__builtin_memcpy(key.src, e->src, sizeof(key.src));
+	__builtin_memcpy(key.dst, e->dst, sizeof(key.dst));
+	key.netns = e->netns;
+	if (e->direction == INBOUND)
+		key.sport = e->sport;
+	else
+		key.dport = e->dport;
+	key.error = e->error;
+	key.kind = e->kind;
+	key.direction = e->direction;
+	key.closed_by = e->closed_by;
+	key.basis = e->basis;
+	key.cause = e->cause;
+	key.flags = e->flags;
+
+	loss = bpf_map_lookup_elem(&losses, &key);
+	if (!loss) {
+		bpf_map_update_elem(&losses, &key, &first, BPF_NOEXIST);
+		loss = bpf_map_lookup_elem(&losses, &key);
+	}
+	if (!loss) {
+		COUNT(losses_full);
+		return;
+	}
+	__sync_fetch_and_add(&loss->count, 1);
+	__sync_fetch_and_add(&loss->sent_bytes, e->sent_bytes);
+	__sync_fetch_and_add(&loss->received_bytes, e->received_bytes);
+}
+
+static __always_inline void send(const struct event *e)
+{
+	__u64 used = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+	/* a few records wide, for several CPUs may cross the mark at once */
+	bool crossing = used - wake_mark < 8 * sizeof(*e);
+
+	if (bpf_ringbuf_output(&events, (void *)e, sizeof(*e),
+			       crossing ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP))
+		lose(e);
+}
+
+static __always_inline void fill_from_conn(struct event *e, const struct conn *c)
+{
+	if (!c) {
+		e->flags |= PREEXISTING;
+		return;
+	}
+	e->owner = c->owner;
+	e->direction = c->direction;
+	e->start_ns = c->start_ns;
+	e->established_ns = c->established_ns;
+	if (!c->start_ns)
+		e->flags |= PREEXISTING;
+}
+
+static __always_inline struct listener *find_listener(const struct event *e)
+{
+	struct listener_key key = {.netns = e->netns, .port = e->sport};
+	struct listener *l;
+
+	__builtin_memcpy(key.addr, e->src, sizeof(key.addr));
+	l = bpf_map_lookup_elem(&listeners, &key);
+	if (l)
+		return l;
+	__builtin_memset(key.addr, 0, sizeof(key.addr));
+	return bpf_map_lookup_elem(&listeners, &key);
+}
+
+/* Nobody saw who opened it: a port that somebody listens on was the accepting end. */
+static __always_inline void infer_direction(struct event *e, struct sock *sk)
+{
+	struct listener *l = find_listener(e);
+
+	e->flags |= DIRECTION_INFERRED;
+	e->direction = l ? INBOUND : OUTBOUND;
+	if (e->owner.basis != OWNER_UNKNOWN)
+		return;
+	if (l) {
+		e->owner = l->owner;
+	} else {
+		e->owner.cgroup_id = socket_cgroup(sk);
+		e->owner.basis = OWNER_CGROUP;
+	}
+}
+
+/* CLOSE -> SYN_SENT: connect() in the caller's context. No port yet (unless bound), no SYN yet. */
+static __always_inline int on_connecting(struct sock *sk)
+{
+	struct conn c = {};
+	__u64 key = (__u64)sk;
+
+	c.start_ns = bpf_ktime_get_ns();
+	c.hash = sk->__sk_common.skc_hash;
+	c.bound_port = sk->__sk_common.skc_num;
+	c.stale_error = sk->sk_err;
+	c.direction = OUTBOUND;
+	current_owner(&c.owner, OWNER_CONNECT);
+	if (bpf_map_update_elem(&conns, &key, &c, BPF_ANY))
+		COUNT(conns_full);
+	return 0;
+}
+
+static __always_inline void accepted(struct event *e, struct sock *sk)
+{
+	struct listener *l = find_listener(e);
+	__u64 key = (__u64)sk;
+	struct conn c = {};
+
+	if (l) {
+		c.owner = l->owner;
+	} else {
+		c.owner.cgroup_id = socket_cgroup(sk);
+		c.owner.basis = OWNER_CGROUP;
+	}
+	c.start_ns = e->time_ns;
+	c.established_ns = e->time_ns;
+	c.hash = sk->__sk_common.skc_hash;
+	c.direction = INBOUND;
+	if (bpf_map_update_elem(&conns, &key, &c, BPF_ANY))
+		COUNT(conns_full);
+	e->kind = ACCEPT;
+	fill_from_conn(e, &c);
+}
+
+/* SYN_SENT -> ESTABLISHED: connected. SYN_RECV -> ESTABLISHED: accepted, or connected by a
+ * simultaneous open. SYN_RECV -> FIN_WAIT1: the same, closed before the handshake was over (fast
+ * open). */
+static __always_inline int on_established(struct sock *sk, struct tcp_sock *tp, int old, int new)
+{
+	__u64 key = (__u64)sk;
+	struct conn *c = bpf_map_lookup_elem(&conns, &key);
+	struct event e = {};
+
+	e.time_ns = bpf_ktime_get_ns();
+	e.old_state = old;
+	e.new_state = new;
+	fill_addresses(&e, sk, tp);
+	if (old == TCP_SYN_SENT || (c && c->direction == OUTBOUND && !c->established_ns)) {
+		if (c) {
+			c->established_ns = e.time_ns;
+			c->hash = sk->__sk_common.skc_hash;
+		}
+		e.kind = CONNECT;
+		fill_from_conn(&e, c);
+		e.direction = OUTBOUND;
+		e.flags &= ~PREEXISTING; /* it opens now, even if its connect() was not seen */
+	} else {
+		accepted(&e, sk);
+	}
+	send(&e);
+	return 0;
+}
+
+/* ESTABLISHED -> FIN_WAIT1, CLOSE_WAIT -> LAST_ACK: close() or shutdown() in the context of whoever
+ * closes. That is the best owner of a connection whose opener was not seen, or whose listener was
+ * opened by init for somebody else. */
+static __always_inline int on_closing(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct conn *c = bpf_map_lookup_elem(&conns, &key);
+
+	if (c && (c->owner.basis == OWNER_CONNECT ||
+		  (c->owner.basis == OWNER_LISTENER && c->owner.pid != 1)))
+		return 0;
+	if (current_is_kernel_thread())
+		return 0;
+	if (c) {
+		current_owner(&c->owner, OWNER_CLOSER);
+	} else {
+		struct conn seen = {};
+
+		current_owner(&seen.owner, OWNER_CLOSER);
+		if (bpf_map_update_elem(&conns, &key, &seen, BPF_NOEXIST))
+			COUNT(conns_full);
+	}
+	return 0;
+}
+
+/* Why connect() came to nothing, from what the socket holds at SYN_SENT -> CLOSE. The stages of
+ * tcp_v4_connect() leave their marks: no port found (no SYN, the hash as before), ended from
+ * outside (sk_err), given up (neither). */
+static __always_inline void fill_failure(struct event *e, struct sock *sk, struct conn *c)
+{
+	int err = sk->sk_err;
+
+	e->basis = EXACT;
+	if (c && err == c->stale_error)
+		err = 0;
+	if (e->segs_out) {
+		e->error = err ? err : CANCELED;
+		return;
+	}
+	if (sk->sk_shutdown == SHUTDOWN_MASK) {
+		e->error = CANCELED; /* fast open, closed before the first write */
+		return;
+	}
+	if (c && sk->__sk_common.skc_hash == c->hash) {
+		e->error = EADDRNOTAVAIL;
+		e->cause = c->bound_port ? TUPLE_IN_USE : PORTS_EXHAUSTED;
+		return;
+	}
+	e->basis = INFERRED;
+	if (c) {
+		e->error = CANCELED; /* fast open, disconnected before the first write */
+	} else if (!e->sport) {
+		e->error = EADDRNOTAVAIL;
+		e->cause = PORTS_EXHAUSTED;
+	} else {
+		e->error = UNKNOWN_ERROR;
+	}
+}
+
+static __always_inline void fill_connect_failed(struct event *e, struct sock *sk, struct conn *c)
+{
+	e->kind = CONNECT_FAILED;
+	fill_from_conn(e, c);
+	e->direction = OUTBOUND;
+	e->flags &= ~PREEXISTING;
+	fill_failure(e, sk, c);
+	if (e->cause == PORTS_EXHAUSTED)
+		e->sport = 0; /* no port was chosen; a socket used before shows its old one */
+}
+
+static __always_inline struct inet_timewait_death_row *death_row(struct net *net)
+{
+	struct net___from_5_18 *pointer = (void *)net;
+
+	if (bpf_core_field_exists(pointer->ipv4.tcp_death_row))
+		return BPF_CORE_READ(pointer, ipv4.tcp_death_row);
+	return &net->ipv4.tcp_death_row;
+}
+
+/* Is tw what sk has become? All differences in one word, because branches in a loop multiply for
+ * the verifier. */
+static __always_inline bool is_timewait_of(struct inet_timewait_sock *tw, struct sock *sk,
+					   const struct event *e, __u64 v6)
+{
+	const __u64 *to = (const __u64 *)e->dst, *from = (const __u64 *)e->src;
+	struct sock_common *common = &tw->__tw_common;
+	__u64 tw_to[2], tw_from[2], differs;
+
+	bpf_core_read(tw_to, sizeof(tw_to), &common->skc_v6_daddr);
+	bpf_core_read(tw_from, sizeof(tw_from), &common->skc_v6_rcv_saddr);
+	differs = (tw_to[0] ^ to[0]) | (tw_to[1] ^ to[1]);
+	differs |= (tw_from[0] ^ from[0]) | (tw_from[1] ^ from[1]);
+	differs &= v6;
+	differs |= BPF_CORE_READ(common, skc_hash) ^ sk->__sk_common.skc_hash;
+	differs |= BPF_CORE_READ(common, skc_state) ^ TCP_TIME_WAIT;
+	differs |= BPF_CORE_READ(common, skc_dport) ^ sk->__sk_common.skc_dport;
+	differs |= BPF_CORE_READ(tw, tw_sport) ^ bpf_htons(e->sport);
+	differs |= BPF_CORE_READ(common, skc_daddr) ^ sk->__sk_common.skc_daddr;
+	differs |= BPF_CORE_READ(common, skc_rcv_saddr) ^ sk->__sk_common.skc_rcv_saddr;
+	differs |= (__u64)BPF_CORE_READ(common, skc_net.net) ^
+		   (__u64)BPF_CORE_READ(sk, __sk_common.skc_net.net);
+	return !differs;
+}
+
+/* Looks for the timewait socket that has taken sk's place in its ehash chain: TIME_WAIT is seen,
+ * not guessed. Returns its substate, or 0. A nulls marker of another chain means that the node at
+ * hand was moved meanwhile: start again. */
+static __always_inline __u8 timewait_substate(struct sock *sk, const struct event *e)
+{
+	struct inet_hashinfo *info =
+	    BPF_CORE_READ(death_row(sk->__sk_common.skc_net.net), hashinfo);
+	__u32 slot = sk->__sk_common.skc_hash & BPF_CORE_READ(info, ehash_mask);
+	struct inet_ehash_bucket *bucket =
+	    (void *)BPF_CORE_READ(info, ehash) +
+	    (__u64)slot * bpf_core_type_size(struct inet_ehash_bucket);
+	struct hlist_nulls_node *node = BPF_CORE_READ(bucket, chain.first);
+	__u64 v6 = talks_v4(sk) ? 0 : ~0ULL;
+
+	for (int i = 0; i < MAX_CHAIN; i++) {
+		if ((__u64)node & 1) {
+			if ((__u64)node >> 1 == slot)
+				return 0;
+			node = BPF_CORE_READ(bucket, chain.first);
+			continue;
+		}
+		struct inet_timewait_sock *tw =
+		    (void *)node - bpf_core_field_offset(struct sock_common, skc_nulls_node);
+
+		if (is_timewait_of(tw, sk, e, v6))
+			return BPF_CORE_READ(tw, tw_substate);
+		node = BPF_CORE_READ(node, next);
+	}
+	COUNT(chain_cut);
+	return 0;
+}
+
+/* tcp_max_tw_buckets is reached in this namespace: inet_twsk_alloc() refuses. */
+static __always_inline bool timewait_full(struct net *net)
+{
+	struct inet_timewait_death_row *row = death_row(net);
+	struct inet_timewait_death_row___before_5_18 *old = (void *)row;
+	int count;
+
+	if (bpf_core_field_exists(row->tw_refcount))
+		count = BPF_CORE_READ(row, tw_refcount.refs.counter) - 1;
+	else
+		count = BPF_CORE_READ(old, tw_count.counter);
+	return count >= BPF_CORE_READ(row, sysctl_max_tw_buckets);
+}
+
+/* FIN_WAIT2 -> CLOSE and CLOSING -> CLOSE: the two ways into TIME_WAIT, and into its absence. */
+static __always_inline void fill_timewait_or_not(struct event *e, struct sock *sk, __u8 closer)
+{
+	if (!probe_reads) {
+		/* cannot look: what the state and the error say is likely, not certain */
+		e->kind = sk->sk_err ? CLOSE : TIME_WAIT;
+		e->basis = INFERRED;
+		e->closed_by = sk->sk_err ? CLOSED_RESET : closer;
+		return;
+	}
+	if (e->substate) {
+		e->kind = TIME_WAIT;
+		e->closed_by = closer;
+		return;
+	}
+	e->closed_by = CLOSED_RESET;
+	if (sk->sk_err)
+		return;
+	if (e->old_state == TCP_FIN_WAIT2 && sk->__sk_common.skc_flags & (1UL << SOCK_DONE))
+		e->basis =
+		    EXACT; /* only tcp_fin() gets here, when it could have no timewait socket */
+	else if (timewait_full(sk->__sk_common.skc_net.net))
+		e->basis = INFERRED;
+	else
+		return;
+	e->cause = TIME_WAIT_OVERFLOW;
+	e->closed_by = closer;
+}
+
+static __always_inline void fill_end(struct event *e, struct sock *sk, struct conn *c)
+{
+	e->kind = CLOSE;
+	fill_from_conn(e, c);
+	if (!e->direction)
+		infer_direction(e, sk);
+	e->error = sk->sk_err;
+	if (e->error)
+		e->basis = EXACT;
+	switch (e->old_state) {
+	case TCP_FIN_WAIT2:
+		fill_timewait_or_not(e, sk, CLOSED_LOCAL);
+		break;
+	case TCP_CLOSING:
+		fill_timewait_or_not(e, sk, CLOSED_BOTH);
+		break;
+	case TCP_LAST_ACK:
+		e->closed_by = e->error ? CLOSED_RESET : CLOSED_REMOTE;
+		break;
+	default: /* ESTABLISHED, CLOSE_WAIT, FIN_WAIT1: RST, abort or timeout */
+		e->closed_by = CLOSED_RESET;
+	}
+	if (e->kind == TIME_WAIT)
+		e->new_state = TCP_TIME_WAIT;
+}
+
+/* Anything -> CLOSE: the end of a connection, or of an attempt at one. */
+static __always_inline int on_end(struct sock *sk, struct tcp_sock *tp, int old)
+{
+	__u64 key = (__u64)sk;
+	struct conn *c = bpf_map_lookup_elem(&conns, &key);
+	bool attempt = old == TCP_SYN_SENT || old == TCP_SYN_RECV;
+	struct event e = {};
+
+	/* a child that was reset before it was established: no connection yet, so none ends */
+	if (old == TCP_SYN_RECV && !(c && c->direction == OUTBOUND))
+		return 0;
+	e.time_ns = bpf_ktime_get_ns();
+	e.old_state = old;
+	e.new_state = TCP_CLOSE;
+	fill_addresses(&e, sk, tp);
+	if (probe_reads && (old == TCP_FIN_WAIT2 || old == TCP_CLOSING))
+		e.substate = timewait_substate(sk, &e);
+	fill_counters(&e, sk, tp);
+	if (attempt)
+		fill_connect_failed(&e, sk, c);
+	else
+		fill_end(&e, sk, c);
+	if (c)
+		bpf_map_delete_elem(&conns, &key);
+	send(&e);
+	return 0;
+}
+
+static __always_inline void fill_listener_key(struct listener_key *key, struct sock *sk)
+{
+	key->netns = sk->__sk_common.skc_net.net->ns.inum;
+	key->port = sk->__sk_common.skc_num;
+	if (sk->__sk_common.skc_family == AF_INET6)
+		copy_v6(key->addr, &sk->__sk_common.skc_v6_rcv_saddr);
+	else if (sk->__sk_common.skc_rcv_saddr)
+		map_v4(key->addr, sk->__sk_common.skc_rcv_saddr);
+}
+
+/* CLOSE -> LISTEN: listen() in the caller's context. */
+static __always_inline int on_listen(struct sock *sk)
+{
+	struct listener_key key = {};
+	struct listener l = {}, *before;
+
+	fill_listener_key(&key, sk);
+	before = bpf_map_lookup_elem(&listeners, &key);
+	if (before)
+		l.before = before->owner;
+	current_owner(&l.owner, OWNER_LISTENER);
+	l.socket = (__u64)sk;
+	bpf_map_update_elem(&listeners, &key, &l, BPF_ANY);
+	return 0;
+}
+
+/* LISTEN -> CLOSE. An entry outlives its socket: with SO_REUSEPORT others may listen there still,
+ * and without a listener nothing asks for it. But listen() that failed (EADDRINUSE) passes here at
+ * once, and must leave no trace. */
+static __always_inline int on_listen_end(struct sock *sk)
+{
+	struct listener_key key = {};
+	struct listener *l;
+
+	if (sk->sk_shutdown)
+		return 0;
+	fill_listener_key(&key, sk);
+	l = bpf_map_lookup_elem(&listeners, &key);
+	if (l && l->socket == (__u64)sk && l->before.basis != OWNER_UNKNOWN)
+		l->owner = l->before;
+	return 0;
+}
+
+/* One function for both copies of the program. */
+static __noinline int on_transition(struct sock *sk, int old, int new)
+{
+	struct tcp_sock *tp;
+
+	switch (new) {
+	case TCP_SYN_SENT:
+		return on_connecting(sk);
+	case TCP_LISTEN:
+		return on_listen(sk);
+	case TCP_FIN_WAIT1:
+		if (old != TCP_SYN_RECV)
+			return on_closing(sk);
+		break;
+	case TCP_LAST_ACK:
+		return on_closing(sk);
+	case TCP_CLOSE:
+		if (old == TCP_LISTEN)
+			return on_listen_end(sk);
+		if (old == TCP_CLOSE)
+			return 0;
+		break;
+	case TCP_ESTABLISHED:
+		break;
+	default:
+		return 0;
+	}
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return 0;
+	if (new == TCP_CLOSE)
+		return on_end(sk, tp, old);
+	return on_established(sk, tp, old, new);
+}
+
+/* Context: whoever changes the state; current is the owner only at CLOSE -> SYN_SENT, CLOSE ->
+ * LISTEN and the closes. */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(inet_sock_set_state, struct sock *sk, int old, int new)
+{
+	__u32 zero = 0;
+	__u64 *here;
+
+	if (sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	here = bpf_map_lookup_elem(&running, &zero);
+	if (!here)
+		return 0;
+	*(volatile __u64 *)here = 1;
+	on_transition(sk, old, new);
+	*(volatile __u64 *)here = 0;
+	return 0;
+}
+
+/* Since 6.2 a program does not run again on a CPU on which it was interrupted, so a softirq's
+ * transition would be lost. This second copy handles just those. Attached after the first: older
+ * kernels run the first again, which clears the flag. */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(inet_sock_set_state_again, struct sock *sk, int old, int new)
+{
+	__u32 zero = 0;
+	__u64 *here;
+
+	here = bpf_map_lookup_elem(&running, &zero);
+	if (!here || !*(volatile __u64 *)here || sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	COUNT(second_copy);
+	return on_transition(sk, old, new);
+}
+
+static __always_inline void fill_open(struct event *e, struct tcp_sock *tp, const struct conn *c)
+{
+	struct sock *sk = (struct sock *)tp;
+	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	bool fin = BPF_CORE_READ(sk, __sk_common.skc_flags) & (1UL << SOCK_DONE);
+
+	e->kind = OPEN;
+	fill_from_conn(e, c);
+	bpf_core_read(e->src, sizeof(e->src), &sk->__sk_common.skc_v6_rcv_saddr);
+	bpf_core_read(e->dst, sizeof(e->dst), &sk->__sk_common.skc_v6_daddr);
+	if (family != AF_INET6 ||
+	    (!((__u64 *)e->dst)[0] && ((__u32 *)e->dst)[2] == bpf_htonl(0xffff))) {
+		map_v4(e->src, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
+		map_v4(e->dst, BPF_CORE_READ(sk, __sk_common.skc_daddr));
+	}
+	e->sport = bpf_ntohs(BPF_CORE_READ(tp, inet_conn.icsk_inet.inet_sport));
+	e->dport = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	e->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	e->old_state = e->new_state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	e->sent_bytes = BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
+	e->received_bytes = BPF_CORE_READ(tp, bytes_received) - fin;
+	e->segs_out = BPF_CORE_READ(tp, segs_out);
+	e->segs_in = BPF_CORE_READ(tp, segs_in);
+	e->data_segs_out = BPF_CORE_READ(tp, data_segs_out);
+	e->data_segs_in = BPF_CORE_READ(tp, data_segs_in);
+	e->retransmits = BPF_CORE_READ(tp, total_retrans);
+	e->idle_jiffies = (__u32)bpf_jiffies64() - BPF_CORE_READ(tp, lsndtime);
+	e->flags |= COUNTED;
+}
+
+/* Read by user space when a window ends: the connections in map conns that are open, with their
+ * counters so far. */
+SEC("iter/bpf_map_elem")
+int open_connections(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct seq_file *seq = ctx->meta->seq;
+	__u64 *key = ctx->key, sk;
+	struct conn *value = ctx->value, c, *now;
+	struct event e = {};
+
+	if (!key || !value)
+		return 0;
+	e.time_ns = bpf_ktime_get_ns();
+	sk = *key;
+	__builtin_memcpy(&c, value, sizeof(c));
+	if (!c.established_ns)
+		return 0;
+	fill_open(&e, (struct tcp_sock *)sk, &c);
+	/* closed, and perhaps another connection's socket by now? */
+	now = bpf_map_lookup_elem(&conns, &sk);
+	if (!now || now->start_ns != c.start_ns || e.new_state == TCP_CLOSE ||
+	    BPF_CORE_READ((struct sock *)sk, __sk_common.skc_hash) != c.hash)
+		return 0;
+	bpf_seq_write(seq, &e, sizeof(e));
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,115 @@
+package tracer
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/tcpstate/tcpstate/internal/event"
+)
+
+// Loss is what tracing could not see or keep, counted by the kernel side. All counts are since [Open].
+type Loss struct {
+	// RingFull is how many records found the ring buffer full. Each was counted under its destination and kind instead,
+	// and came as a Lost event, so totals include them; only their details are gone.
+	RingFull uint64
+	// Unassigned is how many of those found no room in that table either.
+	Unassigned uint64
+	// Recursion is how many transitions the kernel did not show at all because a BPF program was interrupted on the same
+	// CPU and its second copy was busy, too.
+	Recursion uint64
+	// Sockets is how many connections could not be remembered because Options.Sockets were open already: their events
+	// come without an owner and start.
+	Sockets uint64
+	// ChainCut is how many searches for a timewait socket were given up in a long hash chain.
+	ChainCut uint64
+	// Rescued is how many transitions the second copy of the program handled: not lost, but worth knowing.
+	Rescued uint64
+}
+
+// TotalsExact reports whether all totals are exact in spite of what was lost.
+func (l Loss) TotalsExact() bool { return l.Unassigned == 0 && l.Recursion == 0 && l.ChainCut == 0 }
+
+// Loss reads the counters.
+func (t *Tracer) Loss() (Loss, error) {
+	var perCPU []bpfCounters
+	if err := t.objects.Counts.Lookup(uint32(0), &perCPU); err != nil {
+		return Loss{}, fmt.Errorf("read loss counters: %w", err)
+	}
+	var l Loss
+	for _, c := range perCPU {
+		l.RingFull += c.RingFull
+		l.Unassigned += c.LossesFull
+		l.Sockets += c.ConnsFull
+		l.ChainCut += c.ChainCut
+		l.Rescued += c.SecondCopy
+	}
+	stats, err := t.objects.InetSockSetState.Stats()
+	if err != nil && !errors.Is(err, ebpf.ErrNotSupported) {
+		return Loss{}, fmt.Errorf("read program statistics: %w", err)
+	}
+	if err == nil && stats.RecursionMisses > l.Rescued {
+		l.Recursion = stats.RecursionMisses - l.Rescued
+	}
+	return l, nil
+}
+
+// emitLosses turns what was added to map losses since the last call into Lost events. Entries are never deleted, for an
+// addition may be under way: differences are exact.
+func (t *Tracer) emitLosses(emit func(*event.Event)) error {
+	l, err := t.Loss()
+	if err != nil {
+		return err
+	}
+	if l.RingFull == t.lossCount {
+		return nil
+	}
+	var key bpfLossKey
+	var now bpfLoss
+	it := t.objects.Losses.Iterate()
+	for it.Next(&key, &now) {
+		if before := t.seenLosses[key]; now != before {
+			t.seenLosses[key] = now
+			t.emitLoss(&key, now, before, emit)
+		}
+	}
+	if err := it.Err(); err != nil {
+		return fmt.Errorf("read losses: %w", err)
+	}
+	if n := l.Unassigned - t.unassigned; n > 0 {
+		emit(&event.Event{Kind: event.Lost, UnixNano: t.clock.now(), Count: n, Lifetime: event.Unknown, ConnectTime: event.Unknown, Idle: event.Unknown})
+	}
+	t.lossCount, t.unassigned = l.RingFull, l.Unassigned
+	return nil
+}
+
+func (t *Tracer) emitLoss(key *bpfLossKey, now, before bpfLoss, emit func(*event.Event)) {
+	ev := event.Event{
+		UnixNano:       t.clock.now(),
+		Kind:           event.Lost,
+		Of:             event.Kind(key.Kind),
+		Count:          now.Count - before.Count,
+		Direction:      event.Direction(key.Direction),
+		DirectionBasis: event.Exact,
+		Netns:          key.Netns,
+		Owner:          event.Owner{CgroupID: key.CgroupId, Comm: key.Comm},
+		Local:          addrPort(key.Src, key.Sport),
+		Remote:         addrPort(key.Dst, key.Dport),
+		ClosedBy:       event.Closer(key.ClosedBy),
+		Error:          event.Error(key.Error),
+		Basis:          event.Basis(key.Basis),
+		Cause:          event.Cause(key.Cause),
+		Preexisting:    key.Flags&flagPreexisting != 0,
+		Counted:        key.Flags&flagCounted != 0,
+		SentBytes:      now.SentBytes - before.SentBytes,
+		ReceivedBytes:  now.ReceivedBytes - before.ReceivedBytes,
+		Lifetime:       event.Unknown,
+		ConnectTime:    event.Unknown,
+		Idle:           event.Unknown,
+	}
+	if key.Flags&flagDirectionInferred != 0 {
+		ev.DirectionBasis = event.Inferred
+	}
+	emit(&ev)
+}

@@ -1,0 +1,124 @@
+// Package tracer loads the BPF program, attaches it, and turns what the kernel says into events.
+//
+// It is the only user of cilium/ebpf. Nothing of the raw records leaves it.
+package tracer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
+
+	"github.com/tcpstate/tcpstate/internal/event"
+)
+
+// tick is how long records may lie in the ring before they are read when nothing wakes the reader. The kernel side
+// wakes it only when the ring fills past a mark, because a wake-up costs 10 to 100 times what the record costs.
+const tick = 50 * time.Millisecond
+
+// Tracer is a loaded and attached tracer. It is not safe for concurrent use, but for [Tracer.Loss].
+type Tracer struct {
+	objects bpfObjects
+	// links keeps the attachments referenced: the garbage collector would detach them silently.
+	links  []link.Link
+	reader *ringbuf.Reader
+	clock  clock
+	window Window
+	exact  bool // TIME_WAIT can be looked up in the kernel's table
+
+	seenLosses map[bpfLossKey]bpfLoss
+	lossCount  uint64
+	unassigned uint64
+}
+
+// Window is the time between the moment when all hooks were attached and the one when the first was detached, in
+// nanoseconds since the Unix epoch. End is 0 while tracing.
+type Window struct{ Start, End int64 }
+
+// Window returns the traced time so far.
+func (t *Tracer) Window() Window { return t.window }
+
+// Run reads events and hands each to emit, until ctx is done. Then it detaches, reads what is left in the ring, and
+// ends with one Open event per connection that is still open. The event is reused: emit must not keep the pointer.
+//
+// Run can be called once. A canceled ctx is the normal end and gives nil.
+func (t *Tracer) Run(ctx context.Context, emit func(*event.Event)) error {
+	detached := make(chan error, 1)
+	cancel := context.AfterFunc(ctx, func() {
+		detached <- t.detach()
+		_ = t.reader.Flush() // fails only when closed, and then Read says so
+	})
+	defer cancel()
+	if err := t.read(emit); err != nil {
+		return err
+	}
+	if err := <-detached; err != nil {
+		return err
+	}
+	if err := t.emitLosses(emit); err != nil {
+		return err
+	}
+	return t.emitOpen(emit)
+}
+
+// read hands on records until the reader has been flushed and the ring is empty.
+func (t *Tracer) read(emit func(*event.Event)) error {
+	var rec ringbuf.Record
+	var ev event.Event
+	t.reader.SetDeadline(time.Now().Add(tick))
+	for {
+		err := t.reader.ReadInto(&rec)
+		if err == nil {
+			if err := t.decode(rec.RawSample, &ev); err != nil {
+				return err
+			}
+			emit(&ev)
+			continue
+		}
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			if err := t.emitLosses(emit); err != nil {
+				return err
+			}
+			t.reader.SetDeadline(time.Now().Add(tick))
+		case errors.Is(err, ringbuf.ErrFlushed):
+			return nil
+		default:
+			return fmt.Errorf("read ring buffer: %w", err)
+		}
+	}
+}
+
+// detach ends tracing: first no new records, then a grace period for programs that are running, so that after it the
+// ring holds all there will ever be.
+func (t *Tracer) detach() error {
+	t.window.End = t.clock.now()
+	var errs []error
+	for _, l := range t.links {
+		errs = append(errs, l.Close())
+	}
+	t.links = nil
+	waitForRCU()
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("detach: %w", err)
+	}
+	return nil
+}
+
+// Close frees everything. It detaches if Run has not.
+func (t *Tracer) Close() error {
+	var errs []error
+	for _, l := range t.links {
+		errs = append(errs, l.Close())
+	}
+	t.links = nil
+	if t.reader != nil {
+		errs = append(errs, t.reader.Close())
+	}
+	errs = append(errs, t.objects.Close())
+	return errors.Join(errs...)
+}
