@@ -127,6 +127,14 @@ struct inet_timewait_death_row___before_5_18 {
 	atomic_t tw_count;
 };
 
+struct netns_ipv4___before_5_18 {
+	struct inet_timewait_death_row___before_5_18 tcp_death_row;
+};
+
+struct net___before_5_18 {
+	struct netns_ipv4___before_5_18 ipv4;
+};
+
 struct netns_ipv4 {
 	struct inet_timewait_death_row tcp_death_row;
 };

@@ -336,7 +336,7 @@ static __always_inline void fill_counters(struct event *e, struct sock *sk, stru
 	e->flags |= COUNTED;
 }
 
-static __always_inline void lose(const struct event *e)
+static __noinline int lose(const struct event *e)
 {
 	struct loss_key key = {};
 	struct loss first = {}, *loss;
@@ -366,11 +366,12 @@ static __always_inline void lose(const struct event *e)
 	}
 	if (!loss) {
 		COUNT(losses_full);
-		return;
+		return 0;
 	}
 	__sync_fetch_and_add(&loss->count, 1);
 	__sync_fetch_and_add(&loss->sent_bytes, e->sent_bytes);
 	__sync_fetch_and_add(&loss->received_bytes, e->received_bytes);
+	return 0;
 }
 
 static __always_inline void send(const struct event *e)
@@ -566,53 +567,61 @@ static __always_inline void fill_connect_failed(struct event *e, struct sock *sk
 		e->sport = 0; /* no port was chosen; a socket used before shows its old one */
 }
 
-static __always_inline struct inet_timewait_death_row *death_row(struct net *net)
+static __always_inline struct inet_hashinfo *hashinfo_of(struct net *net)
 {
 	struct net___from_5_18 *pointer = (void *)net;
 
 	if (bpf_core_field_exists(pointer->ipv4.tcp_death_row))
-		return BPF_CORE_READ(pointer, ipv4.tcp_death_row);
-	return &net->ipv4.tcp_death_row;
+		return pointer->ipv4.tcp_death_row->hashinfo;
+	return net->ipv4.tcp_death_row.hashinfo;
 }
 
-/* Is tw what sk has become? All differences in one word, because branches in a loop multiply for
+/* What is read of a timewait socket, in one piece: each read has a price, its size has hardly one.
+ */
+#define TIMEWAIT_HEAD 176
+#define HEAD_FIELD(head, ctype, type, field)                                                       \
+	(*(ctype *)((head) + bpf_core_field_offset(type, field)))
+
+/* Is this what sk has become? All differences in one word, because branches in a loop multiply for
  * the verifier. */
-static __always_inline bool is_timewait_of(struct inet_timewait_sock *tw, struct sock *sk,
-					   const struct event *e, __u64 v6)
+static __always_inline bool is_timewait_of(const __u8 *head, struct sock *sk, const struct event *e,
+					   __u64 v6)
 {
 	const __u64 *to = (const __u64 *)e->dst, *from = (const __u64 *)e->src;
-	struct sock_common *common = &tw->__tw_common;
-	__u64 tw_to[2], tw_from[2], differs;
+	const __u64 *tw_to = &HEAD_FIELD(head, __u64, struct sock_common, skc_v6_daddr);
+	const __u64 *tw_from = &HEAD_FIELD(head, __u64, struct sock_common, skc_v6_rcv_saddr);
+	__u64 differs;
 
-	bpf_core_read(tw_to, sizeof(tw_to), &common->skc_v6_daddr);
-	bpf_core_read(tw_from, sizeof(tw_from), &common->skc_v6_rcv_saddr);
 	differs = (tw_to[0] ^ to[0]) | (tw_to[1] ^ to[1]);
 	differs |= (tw_from[0] ^ from[0]) | (tw_from[1] ^ from[1]);
 	differs &= v6;
-	differs |= BPF_CORE_READ(common, skc_hash) ^ sk->__sk_common.skc_hash;
-	differs |= BPF_CORE_READ(common, skc_state) ^ TCP_TIME_WAIT;
-	differs |= BPF_CORE_READ(common, skc_dport) ^ sk->__sk_common.skc_dport;
-	differs |= BPF_CORE_READ(tw, tw_sport) ^ bpf_htons(e->sport);
-	differs |= BPF_CORE_READ(common, skc_daddr) ^ sk->__sk_common.skc_daddr;
-	differs |= BPF_CORE_READ(common, skc_rcv_saddr) ^ sk->__sk_common.skc_rcv_saddr;
-	differs |= (__u64)BPF_CORE_READ(common, skc_net.net) ^
-		   (__u64)BPF_CORE_READ(sk, __sk_common.skc_net.net);
-	return !differs;
+	differs |= HEAD_FIELD(head, __u32, struct sock_common, skc_hash) ^ sk->__sk_common.skc_hash;
+	differs |= HEAD_FIELD(head, __u8, struct sock_common, skc_state) ^ TCP_TIME_WAIT;
+	differs |=
+	    HEAD_FIELD(head, __u16, struct sock_common, skc_dport) ^ sk->__sk_common.skc_dport;
+	differs |=
+	    HEAD_FIELD(head, __u16, struct inet_timewait_sock, tw_sport) ^ bpf_htons(e->sport);
+	differs |=
+	    HEAD_FIELD(head, __u32, struct sock_common, skc_daddr) ^ sk->__sk_common.skc_daddr;
+	differs |= HEAD_FIELD(head, __u32, struct sock_common, skc_rcv_saddr) ^
+		   sk->__sk_common.skc_rcv_saddr;
+	return !differs && HEAD_FIELD(head, __u64, struct sock_common, skc_net) ==
+			       (__u64)sk->__sk_common.skc_net.net;
 }
 
 /* Looks for the timewait socket that has taken sk's place in its ehash chain: TIME_WAIT is seen,
  * not guessed. Returns its substate, or 0. A nulls marker of another chain means that the node at
  * hand was moved meanwhile: start again. */
-static __always_inline __u8 timewait_substate(struct sock *sk, const struct event *e)
+static __noinline int timewait_substate(struct sock *sk, const struct event *e)
 {
-	struct inet_hashinfo *info =
-	    BPF_CORE_READ(death_row(sk->__sk_common.skc_net.net), hashinfo);
-	__u32 slot = sk->__sk_common.skc_hash & BPF_CORE_READ(info, ehash_mask);
+	struct inet_hashinfo *info = hashinfo_of(sk->__sk_common.skc_net.net);
+	__u32 slot = sk->__sk_common.skc_hash & info->ehash_mask;
 	struct inet_ehash_bucket *bucket =
 	    (void *)BPF_CORE_READ(info, ehash) +
 	    (__u64)slot * bpf_core_type_size(struct inet_ehash_bucket);
 	struct hlist_nulls_node *node = BPF_CORE_READ(bucket, chain.first);
 	__u64 v6 = talks_v4(sk) ? 0 : ~0ULL;
+	__u8 head[TIMEWAIT_HEAD] __attribute__((aligned(8)));
 
 	for (int i = 0; i < MAX_CHAIN; i++) {
 		if ((__u64)node & 1) {
@@ -621,12 +630,14 @@ static __always_inline __u8 timewait_substate(struct sock *sk, const struct even
 			node = BPF_CORE_READ(bucket, chain.first);
 			continue;
 		}
-		struct inet_timewait_sock *tw =
-		    (void *)node - bpf_core_field_offset(struct sock_common, skc_nulls_node);
-
-		if (is_timewait_of(tw, sk, e, v6))
-			return BPF_CORE_READ(tw, tw_substate);
-		node = BPF_CORE_READ(node, next);
+		if (bpf_probe_read_kernel(
+			head, sizeof(head),
+			(void *)node - bpf_core_field_offset(struct sock_common, skc_nulls_node)))
+			break;
+		if (is_timewait_of(head, sk, e, v6))
+			return HEAD_FIELD(head, __u8, struct inet_timewait_sock, tw_substate);
+		node =
+		    HEAD_FIELD(head, struct hlist_nulls_node *, struct sock_common, skc_nulls_node);
 	}
 	COUNT(chain_cut);
 	return 0;
@@ -635,15 +646,19 @@ static __always_inline __u8 timewait_substate(struct sock *sk, const struct even
 /* tcp_max_tw_buckets is reached in this namespace: inet_twsk_alloc() refuses. */
 static __always_inline bool timewait_full(struct net *net)
 {
-	struct inet_timewait_death_row *row = death_row(net);
-	struct inet_timewait_death_row___before_5_18 *old = (void *)row;
-	int count;
+	struct net___from_5_18 *pointer = (void *)net;
+	struct net___before_5_18 *old = (void *)net;
 
-	if (bpf_core_field_exists(row->tw_refcount))
-		count = BPF_CORE_READ(row, tw_refcount.refs.counter) - 1;
-	else
-		count = BPF_CORE_READ(old, tw_count.counter);
-	return count >= BPF_CORE_READ(row, sysctl_max_tw_buckets);
+	if (bpf_core_field_exists(pointer->ipv4.tcp_death_row)) {
+		struct inet_timewait_death_row *row = pointer->ipv4.tcp_death_row;
+
+		return row->tw_refcount.refs.counter - 1 >= row->sysctl_max_tw_buckets;
+	}
+	if (bpf_core_field_exists(net->ipv4.tcp_death_row.tw_refcount))
+		return net->ipv4.tcp_death_row.tw_refcount.refs.counter - 1 >=
+		       net->ipv4.tcp_death_row.sysctl_max_tw_buckets;
+	return old->ipv4.tcp_death_row.tw_count.counter >=
+	       net->ipv4.tcp_death_row.sysctl_max_tw_buckets;
 }
 
 /* FIN_WAIT2 -> CLOSE and CLOSING -> CLOSE: the two ways into TIME_WAIT, and into its absence. */
