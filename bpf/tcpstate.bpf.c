@@ -578,7 +578,7 @@ static __always_inline struct inet_hashinfo *hashinfo_of(struct net *net)
 
 /* What is read of a timewait socket, in one piece: each read has a price, its size has hardly one.
  */
-#define TIMEWAIT_HEAD 176
+#define TIMEWAIT_HEAD 152
 #define HEAD_FIELD(head, ctype, type, field)                                                       \
 	(*(ctype *)((head) + bpf_core_field_offset(type, field)))
 

@@ -25,11 +25,13 @@ const (
 type Options struct {
 	RingBytes int // size of the ring buffer, rounded up to a power of two; at least a page
 	Sockets   int // how many connections are remembered at once
+	// Drained, if set, is called when all records there were have been handed on: a good moment to flush output.
+	Drained func()
 }
 
 // Open loads the program and attaches it. An error explains itself and what to do: see [LoadError].
 func Open(o Options) (*Tracer, error) {
-	t := &Tracer{seenLosses: map[bpfLossKey]bpfLoss{}}
+	t := &Tracer{seenLosses: map[bpfLossKey]bpfLoss{}, drained: o.Drained}
 	if err := t.open(o); err != nil {
 		_ = t.Close()
 		return nil, explain(err)
@@ -147,5 +149,10 @@ func (t *Tracer) Hooks() []string {
 		"no iterator (lockdown): connections that stay open are counted, but their traffic is not known")
 }
 
-// ExactTimeWait reports whether TIME_WAIT entries are the kernel's own (not inferred).
-func (t *Tracer) ExactTimeWait() bool { return t.exact }
+// TimeWaitTier says how entries into TIME_WAIT are known.
+func (t *Tracer) TimeWaitTier() string {
+	if t.exact {
+		return "exact: looked up in the kernel's table at the moment of the change"
+	}
+	return "inferred from the last state"
+}

@@ -24,11 +24,12 @@ const tick = 50 * time.Millisecond
 type Tracer struct {
 	objects bpfObjects
 	// links keeps the attachments referenced: the garbage collector would detach them silently.
-	links  []link.Link
-	reader *ringbuf.Reader
-	clock  clock
-	window Window
-	exact  bool // TIME_WAIT can be looked up in the kernel's table
+	links   []link.Link
+	reader  *ringbuf.Reader
+	clock   clock
+	window  Window
+	exact   bool // TIME_WAIT can be looked up in the kernel's table
+	drained func()
 
 	seenLosses map[bpfLossKey]bpfLoss
 	lossCount  uint64
@@ -83,6 +84,9 @@ func (t *Tracer) read(emit func(*event.Event)) error {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			if err := t.emitLosses(emit); err != nil {
 				return err
+			}
+			if t.drained != nil {
+				t.drained()
 			}
 			t.reader.SetDeadline(time.Now().Add(tick))
 		case errors.Is(err, ringbuf.ErrFlushed):

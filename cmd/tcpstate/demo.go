@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tcpstate/tcpstate/internal/churn"
+	"github.com/tcpstate/tcpstate/internal/demo"
+	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/report"
+	"github.com/tcpstate/tcpstate/internal/service"
+	"github.com/tcpstate/tcpstate/internal/tracer"
+)
+
+// demoLength is long enough for a verdict, short enough to wait for.
+const demoLength = 7 * time.Second
+
+func newDemo(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "demo",
+		Short: "Show the tool at work on a workload that it starts itself, in a network namespace of its own",
+		Args:  noArguments,
+		RunE:  func(*cobra.Command, []string) error { return runDemo(e) },
+	}
+}
+
+func runDemo(e *env) error {
+	if os.Geteuid() != 0 {
+		return failure{fmt.Errorf("the demo needs root, for its network namespace and for tracing: type  sudo %s demo", os.Args[0])}
+	}
+	l, err := openLive(tracer.Options{}, nil)
+	if err != nil {
+		return err
+	}
+	defer l.tracer.Close()
+	incident, err := demo.Start(context.Background())
+	if err != nil {
+		return failure{err}
+	}
+	e.say("three clients and a server run for %s in network namespace %d; nothing leaves this host", demoLength, incident.Netns)
+	for _, c := range incident.Clients {
+		e.say("  %-14s %s (%s)", c.Name, c.What, c.Addr)
+	}
+	table, err := traceDemo(l, incident)
+	if err != nil {
+		return err
+	}
+	doc, err := l.document(table, "")
+	if err != nil {
+		return err
+	}
+	out := &result{Writer: e.stdout, terminal: terminalWidth(e.stdout)}
+	if err := report.WriteColumns(out, doc, (&output{}).options(e, out)); err != nil {
+		return failure{err}
+	}
+	return judgeDemo(e, incident, doc)
+}
+
+// traceDemo traces the incident until its time is over, then a little longer than it lasts.
+func traceDemo(l *live, incident *demo.Incident) (*churn.Table, error) {
+	table := churn.New(churn.Options{Start: l.tracer.Window().Start})
+	ctx, stop := untilSignal(0)
+	defer stop()
+	stopped := make(chan error, 1)
+	go func() {
+		select {
+		case <-time.After(demoLength):
+		case <-ctx.Done():
+		}
+		stopped <- incident.Stop()
+		stop()
+	}()
+	err := l.run(ctx, func(ev *event.Event, _ *service.Service) {
+		if ev.Netns == incident.Netns || ev.Kind == event.Lost && ev.Netns == 0 {
+			table.Observe(ev)
+		}
+	})
+	if stopErr := <-stopped; err == nil {
+		err = asFailure(stopErr)
+	}
+	return table, err
+}
+
+// judgeDemo compares what was found with what was there, by the clients' own count.
+func judgeDemo(e *env, incident *demo.Incident, doc *report.Document) error {
+	fmt.Fprintln(e.stdout)
+	wrong := 0
+	for _, c := range incident.Clients {
+		found, opened, failed := "nothing", uint64(0), uint64(0)
+		for _, d := range doc.Destinations {
+			if d.Service.Comm != c.Name || d.Direction != "outbound" {
+				continue
+			}
+			if d.Verdict.Name != nil {
+				found = *d.Verdict.Name
+			}
+			opened += d.Opened
+			for _, n := range d.Failed {
+				failed += n
+			}
+		}
+		mark := "right"
+		if found != c.Verdict || opened != c.Connected || failed != c.Failed {
+			mark = fmt.Sprintf("WRONG: it is %s", c.Verdict)
+			wrong++
+		}
+		fmt.Fprintf(e.stdout, "%s %s. Verdict: %s, %s. It counted %d connects and %d failures itself; the report says %d and %d.\n",
+			c.Name, c.What, found, mark, c.Connected, c.Failed, opened, failed)
+	}
+	if wrong > 0 {
+		return failure{fmt.Errorf("the demo found %d of %d clients wrong", wrong, len(incident.Clients))}
+	}
+	return nil
+}

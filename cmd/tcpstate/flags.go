@@ -1,0 +1,204 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/tcpstate/tcpstate/internal/filter"
+	"github.com/tcpstate/tcpstate/internal/report"
+	"github.com/tcpstate/tcpstate/internal/tracer"
+)
+
+// filterFlags adds the filters that all verbs share.
+func filterFlags(cmd *cobra.Command, f *filter.Flags) {
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.Filter, "filter", nil, "only events for which `EXPR` holds, e.g. 'dst.port==5432,comm==java' (== != >= <= > < ~; comma is and)")
+	flags.StringArrayVar(&f.Dst, "dst", nil, "only connections with the remote end in `CIDR[:PORT]`")
+	flags.StringArrayVar(&f.Port, "port", nil, "only connections with the service at port `N`")
+	flags.StringArrayVar(&f.PID, "pid", nil, "only connections of process `N`")
+	flags.StringArrayVar(&f.Comm, "comm", nil, "only connections of processes called `NAME`")
+	flags.StringArrayVar(&f.Unit, "unit", nil, "only connections of systemd unit `NAME`")
+	flags.StringArrayVar(&f.Container, "container", nil, "only connections of the container with id (or its beginning) `ID`")
+	flags.StringArrayVar(&f.Netns, "netns", nil, "only connections in network namespace `PATH|inode`")
+	flags.BoolVarP(&f.IPv4, "ipv4", "4", false, "only IPv4")
+	flags.BoolVarP(&f.IPv6, "ipv6", "6", false, "only IPv6")
+	flags.BoolVar(&f.FailureOnly, "failure-only", false, "only failures")
+}
+
+// expression is what was asked for, as one line for the report.
+func expression(f filter.Flags) string {
+	var parts []string
+	for _, flag := range []struct {
+		name   string
+		values []string
+	}{
+		{"--filter", f.Filter}, {"--dst", f.Dst}, {"--port", f.Port}, {"--pid", f.PID}, {"--comm", f.Comm},
+		{"--unit", f.Unit}, {"--container", f.Container}, {"--netns", f.Netns},
+	} {
+		for _, v := range flag.values {
+			parts = append(parts, flag.name+" "+v)
+		}
+	}
+	for _, flag := range []struct {
+		name string
+		set  bool
+	}{{"-4", f.IPv4}, {"-6", f.IPv6}, {"--failure-only", f.FailureOnly}} {
+		if flag.set {
+			parts = append(parts, flag.name)
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+// output is where a result goes, and in which form.
+type output struct {
+	form    string
+	forms   []string
+	path    string
+	numeric bool
+	noColor bool
+}
+
+func outputFlags(cmd *cobra.Command, o *output, forms ...string) {
+	o.forms = forms
+	flags := cmd.Flags()
+	flags.StringVarP(&o.form, "output", "o", forms[0], "`FORM` of the result: "+strings.Join(forms, ", "))
+	flags.StringVarP(&o.path, "write", "w", "-", "write the result to `FILE`; - is standard output")
+	flags.BoolVarP(&o.numeric, "numeric", "n", false, "no names for addresses and ports")
+	flags.BoolVar(&o.noColor, "no-color", false, "no colours (also NO_COLOR, and when standard output is no terminal)")
+}
+
+func (o *output) check() error {
+	if !slices.Contains(o.forms, o.form) {
+		return fmt.Errorf("unknown output form %q in --output: it is one of %s", o.form, strings.Join(o.forms, ", "))
+	}
+	return nil
+}
+
+// open returns the file that the result goes to, and what to do with it at the end.
+func (o *output) open(e *env) (w *result, err error) {
+	if o.path == "-" {
+		return &result{Writer: e.stdout, terminal: terminalWidth(e.stdout)}, nil
+	}
+	f, err := os.OpenFile(o.path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return nil, failure{fmt.Errorf("write result: %w", err)}
+	}
+	return &result{Writer: f, close: f.Close}, nil
+}
+
+// options are those of the column forms.
+func (o *output) options(e *env, r *result) report.Options {
+	width := 100
+	if r.terminal > 0 && r.terminal < width {
+		width = max(r.terminal, 60)
+	}
+	return report.Options{
+		Width: width, Wide: o.form == "wide", Numeric: o.numeric, Verbose: e.verbose,
+		Color: r.terminal > 0 && !o.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+	}
+}
+
+// terminalWidth returns the columns of the terminal behind w, 0 when it is none.
+func terminalWidth(w any) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return max(int(size.Col), 1)
+}
+
+// duration is a flag value like 10s: positive, and with its unit.
+type duration struct{ time.Duration }
+
+// Set reads s.
+func (d *duration) Set(s string) error {
+	v, err := time.ParseDuration(s)
+	if err != nil {
+		if _, number := strconv.ParseFloat(s, 64); number == nil {
+			return fmt.Errorf("%q has no unit: write %ss or %sm", s, s, s)
+		}
+		return fmt.Errorf("%q is no duration: write for example 10s, 5m or 1h30m", s)
+	}
+	if v <= 0 {
+		return fmt.Errorf("%q is not longer than nothing: write for example 10s", s)
+	}
+	d.Duration = v
+	return nil
+}
+
+func (d *duration) String() string { return d.Duration.String() }
+
+// Type names the value in the help.
+func (d *duration) Type() string { return "DURATION" }
+
+// size is a flag value like 8MiB.
+type size struct {
+	bytes    int
+	min, max int
+}
+
+// Set reads s.
+func (z *size) Set(s string) error {
+	number, shift := strings.ToLower(strings.TrimSpace(s)), 0
+	for _, unit := range []struct {
+		suffix string
+		shift  int
+	}{{"kib", 10}, {"mib", 20}, {"gib", 30}, {"k", 10}, {"m", 20}, {"g", 30}} {
+		if rest, ok := strings.CutSuffix(number, unit.suffix); ok {
+			number, shift = rest, unit.shift
+			break
+		}
+	}
+	v, err := strconv.ParseUint(number, 10, 32)
+	if err != nil {
+		return fmt.Errorf("%q is no size: write for example 8M or 65536", s)
+	}
+	bytes := v << shift
+	if bytes < uint64(z.min) || bytes > uint64(z.max) {
+		return fmt.Errorf("%q is out of bounds: from %d to %d bytes", s, z.min, z.max)
+	}
+	z.bytes = int(bytes)
+	return nil
+}
+
+func (z *size) String() string {
+	if z.bytes != 0 && z.bytes%(1<<20) == 0 {
+		return strconv.Itoa(z.bytes>>20) + "M"
+	}
+	return strconv.Itoa(z.bytes)
+}
+
+// Type names the value in the help.
+func (z *size) Type() string { return "SIZE" }
+
+// bounds are the tracer's limits.
+type bounds struct {
+	ring         size
+	sockets      int
+	destinations int
+}
+
+func boundFlags(cmd *cobra.Command, b *bounds) {
+	b.ring = size{bytes: tracer.DefaultRingBytes, min: tracer.MinRingBytes, max: tracer.MaxRingBytes}
+	cmd.Flags().Var(&b.ring, "ring", "size of the ring buffer between kernel and tcpstate, rounded up to a power of two")
+	cmd.Flags().IntVar(&b.sockets, "sockets", tracer.DefaultSockets, "how many connections are remembered at once")
+}
+
+func (b *bounds) check() error {
+	if b.sockets < 1 || b.sockets > 16<<20 {
+		return fmt.Errorf("--sockets %d is out of bounds: from 1 to %d", b.sockets, 16<<20)
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/filter"
+	"github.com/tcpstate/tcpstate/internal/report"
+	"github.com/tcpstate/tcpstate/internal/service"
+	"github.com/tcpstate/tcpstate/internal/tracer"
+)
+
+// live is the running kernel as a source of events, each with its service, filtered.
+type live struct {
+	tracer   *tracer.Tracer
+	services *service.Resolver
+	filter   *filter.Set
+	excluded uint64
+}
+
+func openLive(o tracer.Options, f *filter.Set) (*live, error) {
+	t, err := tracer.Open(o)
+	if err != nil {
+		return nil, failure{err}
+	}
+	return &live{tracer: t, services: service.NewResolver(service.Options{}), filter: f}, nil
+}
+
+// run hands on every event that passes the filter, until ctx is done.
+func (l *live) run(ctx context.Context, emit func(*event.Event, *service.Service)) error {
+	err := l.tracer.Run(ctx, func(e *event.Event) {
+		s := l.services.See(&e.Owner)
+		if !l.filter.Match(e, s) {
+			l.excluded++
+			return
+		}
+		emit(e, s)
+	})
+	return asFailure(err)
+}
+
+// losses are the tracer's own counts, for the report.
+func (l *live) losses() (report.Losses, error) {
+	loss, err := l.tracer.Loss()
+	if err != nil {
+		return report.Losses{}, failure{err}
+	}
+	return report.Losses{
+		EventsLost:       loss.RingFull,
+		EventsUnassigned: loss.Unassigned + loss.ChainCut,
+		SocketsEvicted:   loss.Sockets,
+		RecursionLost:    loss.Recursion,
+		ServicesRefused:  l.services.Refused(),
+	}, nil
+}
+
+// untilSignal returns a context that ends with SIGINT or SIGTERM, or after d when that is not 0. A second signal ends
+// the process at once.
+func untilSignal(d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	if d == 0 {
+		return ctx, stop
+	}
+	ctx, cancel := context.WithTimeout(ctx, d)
+	return ctx, func() { cancel(); stop() }
+}
+
+// header says on standard error what is being traced, since when nothing happens nothing else would.
+func (l *live) header(e *env, d time.Duration) {
+	how := "until Ctrl-C"
+	if d != 0 {
+		how = fmt.Sprintf("for %s, or until Ctrl-C", d)
+	}
+	_, kernel := host()
+	e.say("tracing TCP in all network namespaces on Linux %s %s", kernel, how)
+	if e.verbose {
+		for _, h := range l.tracer.Hooks() {
+			e.say("attached: %s", h)
+		}
+	}
+}
+
+// footer says on standard error what was lost.
+func (l *live) footer(e *env) {
+	loss, err := l.tracer.Loss()
+	if err != nil {
+		e.say("%v", err)
+		return
+	}
+	e.say("%s", lossLine(loss))
+}
+
+func lossLine(l tracer.Loss) string {
+	var parts []string
+	for _, part := range []struct {
+		n    uint64
+		what string
+	}{
+		{l.RingFull, "events came without details because the ring buffer was full (--ring makes it larger)"},
+		{l.Unassigned, "of these belong to no known destination"},
+		{l.Recursion, "transitions were not shown by the kernel"},
+		{l.Sockets, "connections were not remembered (--sockets raises the bound)"},
+		{l.ChainCut, "ends could not be looked up in the kernel's table"},
+	} {
+		if part.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing was lost"
+	}
+	exact := "totals are exact"
+	if !l.TotalsExact() {
+		exact = "totals are not exact"
+	}
+	return "lost: " + strings.Join(parts, "; ") + "; " + exact
+}
+
+// host returns this host's name and kernel release, made printable.
+func host() (name, kernel string) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "", ""
+	}
+	return event.Printable(unix.ByteSliceToString(u.Nodename[:])), event.Printable(unix.ByteSliceToString(u.Release[:]))
+}

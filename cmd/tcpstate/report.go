@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tcpstate/tcpstate/internal/churn"
+	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/filter"
+	"github.com/tcpstate/tcpstate/internal/report"
+	"github.com/tcpstate/tcpstate/internal/service"
+	"github.com/tcpstate/tcpstate/internal/tracer"
+)
+
+type reportFlags struct {
+	filter filter.Flags
+	output output
+	bounds bounds
+	length duration
+	sort   string
+	limit  int
+}
+
+func newReport(e *env) *cobra.Command {
+	f := reportFlags{length: duration{10 * time.Second}}
+	cmd := &cobra.Command{
+		Use:   "report",
+		Short: "Say which service churns to which destination, whether it pools, what fails, what to do first",
+		Example: "  tcpstate report\n" +
+			"  tcpstate report --for 1m -o json --dst 10.0.0.0/8:5432",
+		Args: noArguments,
+		RunE: func(*cobra.Command, []string) error { return runReport(e, &f) },
+	}
+	filterFlags(cmd, &f.filter)
+	outputFlags(cmd, &f.output, "columns", "wide", "json", "jsonpretty")
+	boundFlags(cmd, &f.bounds)
+	flags := cmd.Flags()
+	flags.Var(&f.length, "for", "how long to trace")
+	flags.StringVar(&f.sort, "sort", "", "order destinations by `[-]FIELD`; without it, by harm")
+	flags.IntVar(&f.limit, "limit", 0, "show the first `N` destinations; 0: all")
+	flags.IntVar(&f.bounds.destinations, "destinations", churn.DefaultMaxRows, "how many destinations are kept apart; those beyond are summed up")
+	return cmd
+}
+
+// check finds what is wrong with the flags before anything is traced.
+func (f *reportFlags) check() error {
+	if f.sort != "" {
+		if err := report.CheckSort(f.sort); err != nil {
+			return err
+		}
+	}
+	if f.limit < 0 {
+		return fmt.Errorf("--limit %d is below 0: write how many destinations to show", f.limit)
+	}
+	if f.bounds.destinations < 1 || f.bounds.destinations > 1<<20 {
+		return fmt.Errorf("--destinations %d is out of bounds: from 1 to %d", f.bounds.destinations, 1<<20)
+	}
+	if err := f.bounds.check(); err != nil {
+		return err
+	}
+	return f.output.check()
+}
+
+func runReport(e *env, f *reportFlags) (err error) {
+	set, err := filter.NewSet(f.filter)
+	if err != nil {
+		return err
+	}
+	if err := f.check(); err != nil {
+		return err
+	}
+	out, err := f.output.open(e)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := out.Close(); err == nil {
+			err = asFailure(closeErr)
+		}
+	}()
+	ctx, stop := untilSignal(f.length.Duration)
+	defer stop()
+	l, err := openLive(tracer.Options{RingBytes: f.bounds.ring.bytes, Sockets: f.bounds.sockets}, set)
+	if err != nil {
+		return err
+	}
+	defer l.tracer.Close()
+	l.header(e, f.length.Duration)
+	table := churn.New(churn.Options{MaxRows: f.bounds.destinations, Start: l.tracer.Window().Start})
+	if err := l.run(ctx, func(ev *event.Event, _ *service.Service) { table.Observe(ev) }); err != nil {
+		return err
+	}
+	doc, err := l.document(table, expression(f.filter))
+	if err != nil {
+		return err
+	}
+	if f.sort != "" {
+		if err := doc.SortBy(f.sort); err != nil {
+			return err
+		}
+	}
+	doc.Limit(f.limit)
+	return asFailure(writeReport(e, f, out, doc))
+}
+
+// document ends the table's window and builds the report of it.
+func (l *live) document(table *churn.Table, filter string) (*report.Document, error) {
+	table.Close(l.tracer.Window().End)
+	losses, err := l.losses()
+	if err != nil {
+		return nil, err
+	}
+	name, kernel := host()
+	return report.Build(report.Input{
+		Table: table, Service: l.services.Service,
+		Host: name, Kernel: kernel, Source: "live",
+		TimeWaitTier: l.tracer.TimeWaitTier(), Hooks: l.tracer.Hooks(),
+		Filter: filter, Excluded: l.excluded, Losses: losses,
+	}), nil
+}
+
+func writeReport(e *env, f *reportFlags, out *result, doc *report.Document) error {
+	switch f.output.form {
+	case "json":
+		return report.WriteJSON(out, doc, false)
+	case "jsonpretty":
+		return report.WriteJSON(out, doc, true)
+	default:
+		return report.WriteColumns(out, doc, f.output.options(e, out))
+	}
+}

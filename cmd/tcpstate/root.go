@@ -1,0 +1,106 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/tracer"
+)
+
+// env is what a verb has of the process: results go to stdout, all else to stderr.
+type env struct {
+	stdout, stderr io.Writer
+	verbose        bool
+}
+
+// failure is an error of a verb at work, as opposed to one of its usage.
+type failure struct{ error }
+
+func (f failure) Unwrap() error { return f.error }
+
+// newRoot builds the command line. All that cobra itself finds wrong is usage.
+func newRoot(e *env) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "tcpstate",
+		Short: "Finds the service that runs a host out of ports because it connects without pooling",
+		Long: "tcpstate watches TCP connections in the kernel and says which service opens them to which destination, whether\n" +
+			"it pools them, what fails and why. Results go to standard output, all else to standard error.",
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		DisableSuggestions:         true,
+		SuggestionsMinimumDistance: 2,
+		Args:                       cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownVerb(cmd, args[0])
+			}
+			return cmd.Help()
+		},
+	}
+	root.SetOut(e.stdout)
+	root.SetErr(e.stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())
+	})
+	root.PersistentFlags().BoolVarP(&e.verbose, "verbose", "v", false, "say what was attached, and print the verifier's log when loading fails")
+	for _, verb := range []func(*env) *cobra.Command{newTrace, newReport, newDemo, newVersion} {
+		root.AddCommand(verb(e))
+	}
+	return root
+}
+
+func unknownVerb(root *cobra.Command, word string) error {
+	var verbs []string
+	for _, c := range root.Commands() {
+		if !c.Hidden {
+			verbs = append(verbs, c.Name())
+		}
+	}
+	hint := "it is one of " + strings.Join(verbs, ", ")
+	if near := root.SuggestionsFor(word); len(near) > 0 {
+		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return fmt.Errorf("unknown verb %q: %s", word, hint)
+}
+
+// noArguments is cobra.NoArgs with the offending word and what would be right.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s takes no arguments, got %q (filters are flags: see %s --help)", cmd.CommandPath(), args[0], cmd.CommandPath())
+}
+
+// exitCode prints what went wrong, once, on one line, and turns it into an exit code.
+func (e *env) exitCode(err error) int {
+	var f failure
+	switch {
+	case err == nil || closedPipe(err):
+		return exitDone
+	case errors.As(err, &f):
+		e.say("%v", f.error)
+		var le *tracer.LoadError
+		if e.verbose && errors.As(err, &le) && le.VerifierLog != "" {
+			fmt.Fprintln(e.stderr, le.VerifierLog)
+		}
+		return exitFailed
+	default:
+		e.say("%v", err)
+		return exitUsage
+	}
+}
+
+// say prints one line to standard error. Whatever it quotes cannot act on a terminal.
+func (e *env) say(format string, args ...any) {
+	fmt.Fprintln(e.stderr, "tcpstate: "+event.Printable(fmt.Sprintf(format, args...)))
+}
+
+// closedPipe: whoever read our output has seen enough.
+func closedPipe(err error) bool { return errors.Is(err, syscall.EPIPE) || errors.Is(err, fs.ErrClosed) }

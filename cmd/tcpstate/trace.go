@@ -1,0 +1,98 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/filter"
+	"github.com/tcpstate/tcpstate/internal/report"
+	"github.com/tcpstate/tcpstate/internal/service"
+	"github.com/tcpstate/tcpstate/internal/tracer"
+)
+
+type traceFlags struct {
+	filter filter.Flags
+	output output
+	bounds bounds
+	length duration
+}
+
+func newTrace(e *env) *cobra.Command {
+	var f traceFlags
+	cmd := &cobra.Command{
+		Use:   "trace",
+		Short: "Show what is happening now: one line an event, as it happens",
+		Example: "  tcpstate trace --failure-only\n" +
+			"  tcpstate trace -o json --for 10s --filter 'dst.port==5432,kind==connect'",
+		Args: noArguments,
+		RunE: func(*cobra.Command, []string) error { return runTrace(e, &f) },
+	}
+	filterFlags(cmd, &f.filter)
+	outputFlags(cmd, &f.output, "columns", "wide", "json")
+	boundFlags(cmd, &f.bounds)
+	cmd.Flags().Var(&f.length, "for", "how long to trace; without it, until Ctrl-C")
+	cmd.Flags().Lookup("for").DefValue = ""
+	return cmd
+}
+
+func runTrace(e *env, f *traceFlags) (err error) {
+	set, err := filter.NewSet(f.filter)
+	if err != nil {
+		return err
+	}
+	if err := f.bounds.check(); err != nil {
+		return err
+	}
+	if err := f.output.check(); err != nil {
+		return err
+	}
+	out, err := f.output.open(e)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := out.Close(); err == nil {
+			err = asFailure(closeErr)
+		}
+	}()
+	ctx, stop := untilSignal(f.length.Duration)
+	defer stop()
+
+	var lines *report.TraceWriter
+	var writeErr error
+	write := func(err error) {
+		if err != nil && writeErr == nil {
+			writeErr = err
+			stop() // nobody reads on
+		}
+	}
+	l, err := openLive(tracer.Options{
+		RingBytes: f.bounds.ring.bytes, Sockets: f.bounds.sockets,
+		Drained: func() { write(lines.Flush()) },
+	}, set)
+	if err != nil {
+		return err
+	}
+	defer l.tracer.Close()
+	l.header(e, f.length.Duration)
+	lines = traceWriter(e, f, out)
+	write(lines.Flush())
+	err = l.run(ctx, func(ev *event.Event, s *service.Service) {
+		if ev.Kind != event.Open { // a state, not a happening
+			write(lines.Write(ev, s))
+		}
+	})
+	write(lines.Flush())
+	l.footer(e)
+	if err == nil {
+		err = asFailure(writeErr)
+	}
+	return err
+}
+
+func traceWriter(e *env, f *traceFlags, out *result) *report.TraceWriter {
+	if f.output.form == "json" {
+		return report.NewTraceJSON(out)
+	}
+	return report.NewTraceColumns(out, f.output.options(e, out))
+}

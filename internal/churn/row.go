@@ -1,0 +1,267 @@
+package churn
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/tcpstate/tcpstate/internal/event"
+)
+
+// Row is what became of the connections between one service and one destination (outbound), or between one listening
+// address and one remote host (inbound).
+type Row struct {
+	Direction event.Direction
+	Netns     uint32
+	// Local has port 0 for outbound rows, Remote for inbound ones: those ports differ from connection to connection.
+	Local, Remote netip.AddrPort
+	// Owner is the process that was seen last (outbound) or is known best (inbound: the listener, then whoever closed).
+	Owner event.Owner
+	// Other marks the row that stands for all destinations of one direction beyond [Options].MaxRows.
+	Other bool
+
+	// Opened and Closed count connections that were established, and that ended, while tracing; lost events included.
+	Opened, Closed uint64
+	// ClosedBy counts the ends by who closed first; index it with an event.Closer.
+	ClosedBy [5]uint64
+	// Ports exhausted and tuple in use are the two reasons for EADDRNOTAVAIL; both are among the failures, too.
+	PortsExhausted, TupleInUse uint64
+	// TimeWaitEntered counts the TIME_WAIT sockets made here, TimeWaitOverflow those that were due and not made.
+	TimeWaitEntered, TimeWaitOverflow uint64
+	// SentBytes and ReceivedBytes are the payload of ended connections and of those still open at the end.
+	SentBytes, ReceivedBytes uint64
+	// Preexisting counts connections that were open before tracing began and of which something was seen.
+	Preexisting uint64
+	// Silent counts new connections on which nothing was sent for the last half of their life, and for 0.3 s at least.
+	Silent uint64
+	// StillOpen counts new connections that were seen open when the window ended.
+	StillOpen uint64
+
+	// LostOpens, LostEnds and LostFailures count what is in the totals although its details were lost: no lifetimes,
+	// exchanges, pids or times of these.
+	LostOpens, LostEnds, LostFailures uint64
+	// LostSentBytes and LostReceivedBytes are the part of the payload that lost ends stand for.
+	LostSentBytes, LostReceivedBytes uint64
+
+	// Lifetimes of ended connections, Ages of new ones still open when the window ended, ConnectTimes of established
+	// ones: nanoseconds. Nil: none.
+	Lifetimes, Ages, ConnectTimes *Histogram
+	// Exchanges per connection (see event.Event.Exchanges): of new connections, and of preexisting ones. Nil: none.
+	Exchanges, PreexistingExchanges *Histogram
+
+	failures failures
+	// level is new connections minus ended ones, those that existed before included in the latter; peak its highest.
+	level, peak int64
+	busySeconds uint32
+	lastSecond  int64
+	arrivals    arrivals
+}
+
+// Failed is how many connects failed, for whatever reason.
+func (r *Row) Failed() uint64 { return r.failures.total }
+
+// FailedWith is how many connects failed with e. Beyond six different errors in a row, the later ones are under
+// [OtherFailures] only.
+func (r *Row) FailedWith(e event.Error) uint64 { return r.failures.with(e) }
+
+// Failures calls yield for every error that occurred, in the order of their first occurrence; OtherFailures last.
+func (r *Row) Failures(yield func(event.Error, uint64) bool) { r.failures.each(yield) }
+
+// Attempts is how many connects came to an end, well or badly: what was opened and what failed.
+func (r *Row) Attempts() uint64 { return r.Opened + r.Failed() }
+
+// BusySeconds is in how many different seconds something was attempted (lost events have no time and are left out).
+func (r *Row) BusySeconds() uint32 { return r.busySeconds }
+
+// Open is how many connections are open now, those opened before tracing began included as far as they were seen.
+func (r *Row) Open() uint64 {
+	return clamp(int64(r.Preexisting) + r.level + int64(r.LostOpens) - int64(r.LostEnds))
+}
+
+// Peak is the most that were open at once. When lost events blur it, low and high are its bounds; else both are equal.
+func (r *Row) Peak() (low, high uint64) {
+	seen := r.Preexisting + clamp(r.peak)
+	now := r.Open()
+	low = max(now, seen-min(seen, r.LostEnds))
+	high = max(now, min(seen+r.LostOpens, r.Preexisting+r.Opened))
+	if r.LostOpens+r.LostEnds > 0 {
+		high = min(high, max(low, r.likelyPeak()))
+	}
+	return min(low, high), high
+}
+
+// likelyPeak is a generous guess from the lifetimes that are known: connections open on average (Little's law) while
+// the service was busy, five times that for bursts, and twenty more. Too few known lifetimes guess nothing.
+func (r *Row) likelyPeak() uint64 {
+	n := r.Lifetimes.Count()
+	if n < 20 {
+		return ^uint64(0)
+	}
+	mean := float64(r.Lifetimes.Sum()) / float64(n) / 1e9
+	open := mean * float64(r.Opened) / float64(max(r.busySeconds, 1))
+	return r.Open() + r.Preexisting + 20 + uint64(5*open)
+}
+
+// LaterShare is the share (0 to 1) of the opened connections that came in the second half of the window.
+func (r *Row) LaterShare(w Window) float64 { return r.arrivals.shareAfter(w.Start + (w.End-w.Start)/2) }
+
+// LostDetails is how many events are in the totals only.
+func (r *Row) LostDetails() uint64 { return r.LostOpens + r.LostEnds + r.LostFailures }
+
+// openOne counts a connection that was established (or n, when their events were lost).
+func (r *Row) openOne(e *event.Event) {
+	r.Opened++
+	if r.level++; r.level > r.peak {
+		r.peak = r.level
+	}
+	r.attempt(e.UnixNano)
+	r.arrivals.add(e.UnixNano)
+	if e.ConnectTime >= 0 {
+		add(&r.ConnectTimes, uint64(e.ConnectTime))
+	}
+}
+
+func (r *Row) failOne(e *event.Event) {
+	r.fail(e.Error, e.Cause, 1)
+	r.attempt(e.UnixNano)
+}
+
+func (r *Row) fail(err event.Error, cause event.Cause, n uint64) {
+	r.failures.add(err, n)
+	switch cause {
+	case event.PortsExhausted:
+		r.PortsExhausted += n
+	case event.TupleInUse:
+		r.TupleInUse += n
+	}
+}
+
+func (r *Row) attempt(unixNano int64) {
+	if s := unixNano / int64(time.Second); s > r.lastSecond {
+		r.lastSecond = s
+		r.busySeconds++
+	}
+}
+
+func (r *Row) endOne(e *event.Event) {
+	if e.Preexisting {
+		r.Preexisting++
+	}
+	r.level--
+	r.end(e, e.Kind, 1)
+	if e.Lifetime >= 0 {
+		add(&r.Lifetimes, uint64(e.Lifetime))
+	}
+	r.use(e)
+}
+
+// end counts n ends of which e is one, or which e stands for.
+func (r *Row) end(e *event.Event, kind event.Kind, n uint64) {
+	r.Closed += n
+	if int(e.ClosedBy) < len(r.ClosedBy) {
+		r.ClosedBy[e.ClosedBy] += n
+	}
+	if kind == event.TimeWait {
+		r.TimeWaitEntered += n
+	}
+	if e.Cause == event.TimeWaitOverflow {
+		r.TimeWaitOverflow += n
+	}
+	if e.Counted {
+		r.SentBytes += e.SentBytes
+		r.ReceivedBytes += e.ReceivedBytes
+	}
+}
+
+// stillOpen takes the snapshot of a connection that is open when the window ends.
+func (r *Row) stillOpen(e *event.Event) {
+	if e.Counted {
+		r.SentBytes += e.SentBytes
+		r.ReceivedBytes += e.ReceivedBytes
+	}
+	r.use(e)
+	if e.Preexisting {
+		r.Preexisting++
+		return
+	}
+	r.StillOpen++
+	if e.Lifetime >= 0 {
+		add(&r.Ages, uint64(e.Lifetime))
+	}
+}
+
+// use counts what a connection was used for.
+func (r *Row) use(e *event.Event) {
+	if e.Preexisting {
+		if e.Counted {
+			add(&r.PreexistingExchanges, uint64(e.Exchanges()))
+		}
+		return
+	}
+	if e.Counted {
+		add(&r.Exchanges, uint64(e.Exchanges()))
+	}
+	if e.Idle >= silence && e.Lifetime >= 0 && e.Idle >= e.Lifetime/2 {
+		r.Silent++
+	}
+}
+
+// silence is how long nothing must have been sent before a connection can be called silent.
+const silence = 300 * time.Millisecond
+
+func (r *Row) lost(e *event.Event) {
+	switch e.Of {
+	case event.Connect, event.Accept:
+		r.Opened += e.Count
+		r.LostOpens += e.Count
+	case event.ConnectFailed:
+		r.fail(e.Error, e.Cause, e.Count)
+		r.LostFailures += e.Count
+	case event.Close, event.TimeWait:
+		if e.Preexisting {
+			r.Preexisting += e.Count
+		}
+		r.end(e, e.Of, e.Count)
+		r.LostEnds += e.Count
+		r.LostSentBytes += e.SentBytes
+		r.LostReceivedBytes += e.ReceivedBytes
+	}
+}
+
+// own takes over the owner of e when it is known better than, or as well and later than, the one so far.
+func (r *Row) own(o *event.Owner) {
+	if was, is := rank(&r.Owner, r.Direction), rank(o, r.Direction); is > was || is == was && o.PID != r.Owner.PID && o.PID != 0 {
+		r.Owner = *o
+	}
+}
+
+// rank orders owners by how well they are known. A listener that belongs to pid 1 is socket activation: whoever closes
+// the connection did the work.
+func rank(o *event.Owner, d event.Direction) int {
+	switch o.Basis {
+	case event.OwnerConnect:
+		if d == event.Outbound {
+			return 5
+		}
+		return 1
+	case event.OwnerListener:
+		if o.PID == 1 {
+			return 3
+		}
+		return 5
+	case event.OwnerCloser:
+		return 4
+	case event.OwnerCgroup:
+		return 2
+	}
+	return 0
+}
+
+// add counts v in *h, which is made when first needed.
+func add(h **Histogram, v uint64) {
+	if *h == nil {
+		*h = new(Histogram)
+	}
+	(*h).Add(v)
+}
+
+func clamp(n int64) uint64 { return uint64(max(n, 0)) }

@@ -1,0 +1,223 @@
+// Package churn turns events into figures: what became of the connections between each service and each destination.
+//
+// Time comes from the events and from the caller; nothing here looks at a clock, so a replay gives what the live trace
+// gave.
+package churn
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/tcpstate/tcpstate/internal/event"
+)
+
+// Options bound a Table.
+type Options struct {
+	// MaxRows is how many rows are kept; all beyond are counted together in one row a direction. Inbound rows, one for
+	// each remote host, can take half of them at most. 0: DefaultMaxRows.
+	MaxRows int
+	// Start is when the window begins, Unix nanoseconds. 0: with the first event.
+	Start int64
+}
+
+// DefaultMaxRows is enough for a host that talks to 8192 destinations; it bounds a table to 40 MB at the very most.
+const DefaultMaxRows = 8192
+
+// Window is the time that a table covers, Unix nanoseconds.
+type Window struct{ Start, End int64 }
+
+// Seconds is the length of the window.
+func (w Window) Seconds() float64 { return float64(w.End-w.Start) / 1e9 }
+
+// Table holds the rows of one window. It belongs to one goroutine.
+type Table struct {
+	max     int
+	inbound int // how many rows are inbound
+	rows    map[key]*Row
+	order  []*Row
+	other  [3]*Row // by direction, made when needed
+	recent [16]struct {
+		key key
+		row *Row
+	}
+
+	window Window
+	closed bool
+	counts Counts
+}
+
+// Counts say what a table has seen, rows apart.
+type Counts struct {
+	// Events is how many events were observed, Lost events not included.
+	Events uint64
+	// Lost is how many events the Lost ones stand for: their details are missing.
+	Lost uint64
+	// Unassigned is the part of Lost that belongs to no row: totals are too small by that much.
+	Unassigned uint64
+	// Merged is how many events went to the ~other rows because the table was full.
+	Merged uint64
+}
+
+// New returns an empty table.
+func New(o Options) *Table {
+	if o.MaxRows <= 0 {
+		o.MaxRows = DefaultMaxRows
+	}
+	return &Table{max: o.MaxRows, rows: make(map[key]*Row), window: Window{Start: o.Start, End: o.Start}}
+}
+
+// Observe counts e. It keeps nothing of e, and allocates only for what a row sees first.
+func (t *Table) Observe(e *event.Event) {
+	if e.Kind == event.Lost {
+		t.observeLost(e)
+		return
+	}
+	if !t.closed {
+		t.extend(e.UnixNano)
+	}
+	t.counts.Events++
+	r := t.row(e)
+	switch e.Kind {
+	case event.Connect, event.Accept:
+		r.openOne(e)
+	case event.ConnectFailed:
+		r.failOne(e)
+	case event.Close, event.TimeWait:
+		r.endOne(e)
+	case event.Open:
+		r.stillOpen(e)
+	}
+	if e.Owner != r.Owner {
+		r.own(&e.Owner)
+	}
+}
+
+// Close ends the window at unixNano. Events that come later still count.
+func (t *Table) Close(unixNano int64) {
+	t.window.End = max(unixNano, t.window.Start)
+	t.closed = true
+}
+
+// Rows returns all rows, in the order of their first event; the ~other rows last. They are the table's own.
+func (t *Table) Rows() []*Row {
+	rows := append([]*Row(nil), t.order...)
+	for _, r := range t.other {
+		if r != nil {
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+// Window is what the table covers so far.
+func (t *Table) Window() Window { return t.window }
+
+// Counts is what the table has seen so far.
+func (t *Table) Counts() Counts { return t.counts }
+
+func (t *Table) extend(unixNano int64) {
+	if t.window.Start == 0 {
+		t.window = Window{Start: unixNano, End: unixNano}
+	}
+	t.window.End = max(t.window.End, unixNano)
+}
+
+func (t *Table) observeLost(e *event.Event) {
+	t.counts.Lost += e.Count
+	if e.Of == 0 || e.Direction == 0 || !e.Remote.Addr().IsValid() {
+		t.counts.Unassigned += e.Count
+		return
+	}
+	r := t.row(e)
+	r.lost(e)
+	r.own(&e.Owner)
+}
+
+// row finds the row of e, or makes it. The rows seen last are remembered: events come in runs.
+func (t *Table) row(e *event.Event) *Row {
+	k := keyOf(e)
+	near := &t.recent[k.fold()&uint64(len(t.recent)-1)]
+	if near.row != nil && near.key == k {
+		return near.row
+	}
+	r := t.rows[k]
+	if r == nil {
+		if t.full(e.Direction) {
+			t.counts.Merged++
+			return t.otherRow(e)
+		}
+		if r = newRow(e); r.Direction == event.Inbound {
+			t.inbound++
+		}
+		t.rows[k] = r
+		t.order = append(t.order, r)
+	}
+	near.key, near.row = k, r
+	return r
+}
+
+// full reports whether there is no room for a new row.
+func (t *Table) full(d event.Direction) bool {
+	return len(t.rows) >= t.max || d == event.Inbound && t.inbound >= (t.max+1)/2
+}
+
+func (t *Table) otherRow(e *event.Event) *Row {
+	d := e.Direction
+	if int(d) >= len(t.other) {
+		d = 0
+	}
+	if t.other[d] == nil {
+		t.other[d] = &Row{Direction: d, Other: true}
+	}
+	return t.other[d]
+}
+
+func newRow(e *event.Event) *Row {
+	r := &Row{Direction: e.Direction, Netns: e.Netns, Local: e.Local, Remote: e.Remote, Owner: e.Owner}
+	if e.Direction == event.Inbound {
+		r.Remote = netip.AddrPortFrom(e.Remote.Addr(), 0)
+	} else {
+		r.Local = netip.AddrPortFrom(e.Local.Addr(), 0)
+	}
+	return r
+}
+
+// key is what connections of one row have in common, without pointers and gaps so that it hashes fast: 72 bytes. The
+// service is part of it for outbound rows only.
+type key struct {
+	cgroup                                     uint64
+	comm                                       [2]uint64
+	localHigh, localLow, remoteHigh, remoteLow uint64
+	netns                                      uint32
+	port                                       uint16
+	direction                                  event.Direction
+	families                                   uint8
+}
+
+func keyOf(e *event.Event) key {
+	k := key{netns: e.Netns, direction: e.Direction}
+	local, remote := e.Local.Addr(), e.Remote.Addr()
+	k.localHigh, k.localLow = halves(local)
+	k.remoteHigh, k.remoteLow = halves(remote)
+	k.families = uint8(local.BitLen()>>5) | uint8(remote.BitLen()>>5)<<4
+	if e.Direction == event.Inbound {
+		k.port = e.Local.Port()
+		return k
+	}
+	k.port = e.Remote.Port()
+	k.cgroup = e.Owner.CgroupID
+	k.comm[0] = binary.NativeEndian.Uint64(e.Owner.Comm[:8])
+	k.comm[1] = binary.NativeEndian.Uint64(e.Owner.Comm[8:])
+	return k
+}
+
+func halves(a netip.Addr) (high, low uint64) {
+	b := a.As16()
+	return binary.NativeEndian.Uint64(b[:8]), binary.NativeEndian.Uint64(b[8:])
+}
+
+// fold mixes the parts in which rows differ most.
+func (k *key) fold() uint64 {
+	h := (k.remoteLow ^ k.localLow*3 ^ uint64(k.port)<<32 ^ k.comm[0] ^ k.cgroup) * 0x9e3779b97f4a7c15
+	return h >> 56
+}

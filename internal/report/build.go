@@ -1,0 +1,221 @@
+package report
+
+import (
+	"net/netip"
+
+	"github.com/tcpstate/tcpstate/internal/churn"
+	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/service"
+	"github.com/tcpstate/tcpstate/internal/verdict"
+)
+
+// Input is all that a Document is made of.
+type Input struct {
+	Table *churn.Table
+	// Service finds the owner's service. Nil, or a nil answer: only what the kernel said is known.
+	Service func(*event.Owner) *service.Service
+	// Name finds the name of an address. Nil: no names.
+	Name func(netip.Addr) string
+
+	Host, Kernel, Source string
+	// TimeWaitTier and Hooks say what was attached, for those who ask (-v).
+	TimeWaitTier string
+	Hooks        []string
+
+	// Filter is the expression that chose the events, "" for none; Excluded is how many it did not match.
+	Filter   string
+	Excluded uint64
+
+	Losses Losses
+}
+
+// Losses are what the tracer knows to be missing, beyond the Lost events that the table has counted.
+type Losses struct {
+	// EventsLost is the tracer's own count; the larger of it and the table's is reported.
+	EventsLost uint64
+	// EventsUnassigned, SocketsEvicted and RecursionLost make totals inexact.
+	EventsUnassigned, SocketsEvicted, RecursionLost uint64
+	ServicesRefused                                 uint64
+}
+
+// Build makes the document: rows judged, ordered by harm, findings first.
+func Build(in Input) *Document {
+	w := in.Table.Window()
+	d := &Document{
+		Schema: Schema,
+		Window: Window{Start: timeOf(w.Start), End: timeOf(w.End), Seconds: Decimal(w.Seconds())},
+		Host: Host{
+			Name: event.Printable(in.Host), Kernel: event.Printable(in.Kernel), Source: event.Printable(in.Source),
+			TimeWaitTier: event.Printable(in.TimeWaitTier), Hooks: printables(in.Hooks),
+		},
+		Filter:       Filter{Expression: event.Printable(in.Filter), Matched: in.Table.Counts().Events, Excluded: in.Excluded},
+		Destinations: []Destination{},
+		Findings:     []Finding{},
+	}
+	for _, r := range in.Table.Rows() {
+		d.Destinations = append(d.Destinations, in.destination(r, w))
+	}
+	d.Loss = in.loss(d.Destinations)
+	sortByHarm(d.Destinations)
+	d.find()
+	return d
+}
+
+func (in *Input) loss(rows []Destination) Loss {
+	c := in.Table.Counts()
+	l := Loss{
+		EventsLost:       max(c.Lost, in.Losses.EventsLost),
+		EventsUnassigned: max(c.Unassigned, in.Losses.EventsUnassigned),
+		EventsMerged:     c.Merged,
+		SocketsEvicted:   in.Losses.SocketsEvicted,
+		ServicesRefused:  in.Losses.ServicesRefused,
+		RecursionLost:    in.Losses.RecursionLost,
+	}
+	l.TotalsExact = l.EventsUnassigned == 0 && l.SocketsEvicted == 0 && l.RecursionLost == 0
+	for i := range rows {
+		if rows[i].Service.Kind == service.KindUnknown && !rows[i].harm.other {
+			l.ServicesUnknown += rows[i].Opened + rows[i].harm.failed
+		}
+	}
+	return l
+}
+
+func (in *Input) destination(r *churn.Row, w churn.Window) Destination {
+	v := verdict.Judge(r, w)
+	_, peak := r.Peak()
+	d := Destination{
+		Service: in.service(r), Direction: r.Direction.String(), Netns: known(r.Netns),
+		Local: localOf(r.Local), Dst: in.remote(r),
+		Opened: r.Opened, Closed: r.Closed, Failed: failedBy(r),
+		ClosedBy: ClosedBy{
+			Local: r.ClosedBy[event.ClosedLocal], Remote: r.ClosedBy[event.ClosedRemote],
+			Both: r.ClosedBy[event.ClosedBoth], Reset: r.ClosedBy[event.ClosedReset],
+		},
+		Open:     Open{Now: r.Open(), Peak: peak, Preexisting: r.Preexisting},
+		TimeWait: TimeWait{Entered: r.TimeWaitEntered, Overflowed: r.TimeWaitOverflow},
+		Lifetime: quantiles(r.Lifetimes), Connect: quantiles(r.ConnectTimes),
+		Sent: r.SentBytes, Received: r.ReceivedBytes,
+		Exchanges: exchanges(r), DetailsLost: r.LostDetails(),
+		Verdict: Verdict{Name: known(string(v.Name)), Evidence: list(v.Evidence), Advice: list(v.Advice)},
+	}
+	if s := w.Seconds(); s > 0 {
+		rate := Decimal(float64(r.Opened) / s)
+		d.OpenedRate = &rate
+	}
+	d.harm = harmOf(r, &d)
+	return d
+}
+
+func (in *Input) service(r *churn.Row) Service {
+	if r.Other {
+		return Service{Name: otherName, Kind: service.KindUnknown}
+	}
+	var s *service.Service
+	if in.Service != nil {
+		s = in.Service(&r.Owner)
+	}
+	return serviceOf(s, &r.Owner)
+}
+
+// otherName stands for all that a full table did not keep apart.
+const otherName = "~other"
+
+// serviceOf describes s, or what the kernel said about o when s is nil.
+func serviceOf(s *service.Service, o *event.Owner) Service {
+	if s == nil {
+		s = stranger(o)
+	}
+	pid := o.PID
+	if pid == 0 {
+		pid = s.PID
+	}
+	return Service{
+		Name: event.Printable(s.Name), Kind: s.Kind, PID: known(pid), Comm: event.Printable(s.Comm),
+		Exe: event.Printable(s.Exe), Unit: event.Printable(s.Unit), ContainerID: event.Printable(s.ContainerID),
+		Pod: event.Printable(s.Pod), CgroupID: known(s.CgroupID), Cgroup: event.Printable(s.Cgroup), Processes: known(s.Processes),
+	}
+}
+
+// stranger is a service of which only the kernel's facts are known.
+func stranger(o *event.Owner) *service.Service {
+	s := &service.Service{Kind: service.KindUnknown, PID: o.PID, Comm: o.Comm.String(), CgroupID: o.CgroupID}
+	if s.Name = s.Comm; s.Name == "" {
+		s.Name = service.KindUnknown
+	}
+	if s.Comm != "" || s.PID != 0 {
+		s.Kind = service.KindProcess
+	}
+	return s
+}
+
+func localOf(a netip.AddrPort) Local {
+	if !a.Addr().IsValid() {
+		return Local{}
+	}
+	return Local{Addr: known(a.Addr().String()), Port: known(a.Port())}
+}
+
+func (in *Input) remote(r *churn.Row) Remote {
+	if r.Other {
+		return Remote{Addr: known(otherName)}
+	}
+	l := localOf(r.Remote)
+	d := Remote{Addr: l.Addr, Port: l.Port}
+	if in.Name != nil && l.Addr != nil {
+		d.Name = event.Printable(in.Name(r.Remote.Addr()))
+	}
+	return d
+}
+
+func failedBy(r *churn.Row) map[string]uint64 {
+	m := make(map[string]uint64)
+	for err, n := range r.Failures {
+		switch err {
+		case churn.OtherFailures:
+			m["OTHER"] += n
+		case event.NoError:
+			m[event.UnknownError.String()] += n
+		default:
+			m[err.String()] += n
+		}
+	}
+	return m
+}
+
+func quantiles(h *churn.Histogram) Quantiles {
+	if h.Count() == 0 {
+		return Quantiles{}
+	}
+	seconds := func(ns float64) *Decimal {
+		d := Decimal(ns / 1e9)
+		return &d
+	}
+	return Quantiles{
+		P50: seconds(h.Quantile(0.5)), P90: seconds(h.Quantile(0.9)), P99: seconds(h.Quantile(0.99)),
+		Max: seconds(float64(h.Max())),
+	}
+}
+
+func exchanges(r *churn.Row) Exchanges {
+	x := Exchanges{Total: r.Exchanges.Sum() + r.PreexistingExchanges.Sum()}
+	if r.Exchanges.Count() > 0 {
+		p10, p50, most := Decimal(r.Exchanges.Quantile(0.1)), Decimal(r.Exchanges.Quantile(0.5)), r.Exchanges.Max()
+		x.P10, x.P50, x.Max = &p10, &p50, &most
+	}
+	return x
+}
+
+func list(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}
+
+func printables(s []string) []string {
+	clean := make([]string, len(s))
+	for i := range s {
+		clean[i] = event.Printable(s[i])
+	}
+	return clean
+}

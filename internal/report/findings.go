@@ -1,0 +1,89 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/tcpstate/tcpstate/internal/verdict"
+)
+
+// The severities of a finding.
+const (
+	Critical = "critical"
+	Warning  = "warning"
+	Info     = "info"
+)
+
+// The codes of findings.
+const (
+	CodePortsExhausted   = "ports-exhausted"
+	CodeTupleInUse       = "tuple-in-use"
+	CodeConnectFailing   = "connect-failing"
+	CodeUnpooled         = "unpooled"
+	CodeUndersizedPool   = "undersized-pool"
+	CodeTimeWaitOverflow = "time-wait-overflow"
+	CodeEventsLost       = "events-lost"
+)
+
+// maxFindings bounds the list; what it cuts off is counted.
+const maxFindings = 100
+
+// find collects the findings of the rows, which are in the order of harm, worst first.
+func (d *Document) find() {
+	for i := range d.Destinations {
+		d.findIn(&d.Destinations[i])
+	}
+	d.findLoss()
+	slices.SortStableFunc(d.Findings, func(a, b Finding) int { return cmp.Compare(weight(a.Severity), weight(b.Severity)) })
+	if n := len(d.Findings); n > maxFindings {
+		d.FindingsOmitted = n - maxFindings
+		d.Findings = d.Findings[:maxFindings]
+	}
+}
+
+func weight(severity string) int { return slices.Index([]string{Critical, Warning, Info}, severity) }
+
+func (d *Document) findIn(r *Destination) {
+	who, where, seconds := r.Service.Name, r.place(), d.Window.length()
+	evidence, advice := r.Verdict.Evidence, r.Verdict.Advice
+	add := func(severity, code, summary string) {
+		d.Findings = append(d.Findings, Finding{
+			Severity: severity, Code: code, Service: who, Destination: where, Summary: summary, Evidence: evidence, Advice: advice,
+		})
+	}
+	if n := r.harm.portsExhausted; n > 0 {
+		add(Critical, CodePortsExhausted, fmt.Sprintf("%s ran out of local ports toward %s: %s failed with EADDRNOTAVAIL.", who, where, count(n, "connect")))
+		evidence, advice = evidence[:min(1, len(evidence))], advice[min(1, len(advice)):] // the rest is said
+	}
+	if n := r.harm.tupleInUse; n > 0 {
+		add(Warning, CodeTupleInUse, fmt.Sprintf("%s binds to local ports that are in use toward %s: %s failed with EADDRNOTAVAIL.", who, where, count(n, "connect")))
+	}
+	switch {
+	case r.is(verdict.ConnectFailing):
+		add(Critical, CodeConnectFailing, fmt.Sprintf("%s cannot connect to %s: %s failed in %s.", who, where, count(r.harm.failed, "connect"), seconds))
+	case r.is(verdict.Unpooled):
+		add(Warning, CodeUnpooled, fmt.Sprintf("%s connects to %s without a pool: %s in %s.", who, where, count(r.Opened, "new connection"), seconds))
+	case r.is(verdict.UndersizedPool):
+		add(Warning, CodeUndersizedPool, fmt.Sprintf("%s has a pool toward %s that is too small: %s in %s.", who, where, count(r.Opened, "new connection"), seconds))
+	}
+	if n := r.TimeWait.Overflowed; n > 0 {
+		add(Warning, CodeTimeWaitOverflow, fmt.Sprintf("%s due toward %s (%s) were not made: net.ipv4.tcp_max_tw_buckets is reached, or memory is short.", count(n, "TIME_WAIT socket"), where, who))
+	}
+}
+
+func (d *Document) findLoss() {
+	l := &d.Loss
+	if l.EventsLost == 0 && l.TotalsExact {
+		return
+	}
+	f := Finding{
+		Severity: Info, Code: CodeEventsLost, Evidence: []string{l.sentence()},
+		Summary: fmt.Sprintf("The details of %s were lost; the totals count them.", count(l.EventsLost, "event")),
+		Advice:  []string{"use a larger ring buffer, or a filter."},
+	}
+	if !l.TotalsExact {
+		f.Severity, f.Summary = Warning, "Some of what happened was not seen: the totals are too low."
+	}
+	d.Findings = append(d.Findings, f)
+}

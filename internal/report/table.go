@@ -1,0 +1,92 @@
+package report
+
+import "strings"
+
+// table lays out rows of cells under titles, as wide as its contents.
+type table struct {
+	columns []column
+	rows    [][]string
+	// emphasis gives the colour of a row's verdict cell; nil: none.
+	emphasis func(row, col int) string
+}
+
+// column is one column of a table.
+type column struct {
+	title string
+	right bool
+	// good and least are how narrow the column may be made, by cutting out the middle of its cells: no column is made
+	// narrower than good as long as another is wider than that. 0: it keeps its width.
+	good, least int
+}
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+// write appends the table to b, at most width wide when width is above 0 and the columns that shrink allow it.
+func (t *table) write(b *strings.Builder, width int) {
+	w := t.widths(width)
+	titles := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		titles[i] = c.title
+	}
+	t.line(b, -1, titles, w)
+	for i, r := range t.rows {
+		t.line(b, i, r, w)
+	}
+}
+
+func (t *table) line(b *strings.Builder, row int, cells []string, widths []int) {
+	var line strings.Builder
+	for i, cell := range cells {
+		if i > 0 {
+			line.WriteByte(' ')
+		}
+		text := pad(shorten(cell, widths[i]), widths[i], t.columns[i].right)
+		if i == len(cells)-1 {
+			text = strings.TrimRight(text, " ")
+		}
+		if row >= 0 && t.emphasis != nil {
+			if c := t.emphasis(row, i); c != "" {
+				text = c + text + plain
+			}
+		}
+		line.WriteString(text)
+	}
+	b.WriteString(strings.TrimRight(line.String(), " "))
+	b.WriteByte('\n')
+}
+
+// widths are as wide as the cells, until that is too wide.
+func (t *table) widths(width int) []int {
+	w := make([]int, len(t.columns))
+	total := len(t.columns) - 1
+	for i, c := range t.columns {
+		w[i] = cells(c.title)
+		for _, r := range t.rows {
+			w[i] = max(w[i], cells(r[i]))
+		}
+		total += w[i]
+	}
+	for width > 0 && total > width {
+		give := t.widest(w, func(c *column) int { return c.good })
+		if give < 0 {
+			give = t.widest(w, func(c *column) int { return c.least })
+		}
+		if give < 0 {
+			break
+		}
+		w[give]--
+		total--
+	}
+	return w
+}
+
+// widest returns the column that has most to give, -1 when none is wider than its limit.
+func (t *table) widest(w []int, limit func(c *column) int) int {
+	give := -1
+	for i := range t.columns {
+		if l := limit(&t.columns[i]); l > 0 && w[i] > l && (give < 0 || w[i] > w[give]) {
+			give = i
+		}
+	}
+	return give
+}
