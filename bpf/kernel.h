@@ -20,6 +20,8 @@ typedef __u16 __be16;
 typedef __u32 __be32;
 typedef __u64 __be64;
 typedef __u32 __wsum;
+#define NULL ((void *)0)
+
 typedef _Bool bool;
 
 enum {
@@ -36,6 +38,10 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_RINGBUF = 27,
+};
+
+enum {
+	BPF_F_NO_PREALLOC = 1,
 };
 
 enum {
@@ -225,7 +231,7 @@ struct tcp_sock {
 	__u32 data_segs_out;
 	__u32 total_retrans;
 	__u32 lsndtime;
-	int linger2;
+	__u64 tcp_clock_cache;
 };
 
 /* include/net/inet_timewait_sock.h */

@@ -69,10 +69,15 @@ enum {
 	COUNTED = 4,
 };
 
+/* How many entries map conns has. */
+static volatile __u64 conns_used;
+
 /* Set before load. */
 const volatile __u32 wake_mark = 2 << 20; /* bytes in the ring at which the reader is woken */
 const volatile bool probe_reads =
     true; /* false under lockdown=confidentiality, which refuses bpf_probe_read_kernel */
+
+const volatile __u32 conns_lazy = 32768; /* entries up to which a dead one is left for reuse */
 
 struct owner {
 	__u64 cgroup_id;
@@ -126,7 +131,9 @@ struct conn {
 	__u16 bound_port;  /* skc_num at SYN_SENT: bind() came before connect() */
 	__u16 stale_error; /* sk_err at SYN_SENT: a socket used before keeps its old one */
 	__u8 direction;
-	__u8 reserved[7];
+	bool live; /* false: the connection ended, the entry waits for the next one in the same
+		      socket */
+	__u8 reserved[6];
 };
 
 struct listener_key {
@@ -183,11 +190,12 @@ struct {
 	__type(value, struct event);
 } events SEC(".maps");
 
-/* By socket pointer. Written at the start of a connection, deleted at ->CLOSE, which every full
+/* By socket pointer. Written at the start of a connection, dead from ->CLOSE on, which every full
  * socket passes before it is freed. Not an LRU: the oldest connection is the one to keep. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 131072);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
 	__type(value, struct conn);
 } conns SEC(".maps");
@@ -374,15 +382,46 @@ static __noinline int lose(const struct event *e)
 	return 0;
 }
 
-static __always_inline void send(const struct event *e)
-{
-	__u64 used = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
-	/* a few records wide, for several CPUs may cross the mark at once */
-	bool crossing = used - wake_mark < 8 * sizeof(*e);
+/* A record under way: in the ring, or on the stack when the ring is full. Written where it will be
+ * read, for copying what has just been written in small pieces stalls the CPU. */
+struct record {
+	struct event *e;
+	bool in_ring;
+};
 
-	if (bpf_ringbuf_output(&events, (void *)e, sizeof(*e),
-			       crossing ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP))
-		lose(e);
+static __always_inline struct record begin(struct event *spare, __u64 time_ns, int old, int new)
+{
+	struct record r = {};
+
+	/* barriers: the compiler must not compute with a pointer that the verifier has not seen
+	 * checked */
+	r.e = bpf_ringbuf_reserve(&events, sizeof(*spare), 0);
+	if (r.e) {
+		barrier_var(r.e);
+		r.in_ring = true;
+	} else {
+		r.e = spare;
+		barrier_var(r.e);
+	}
+	__builtin_memset(r.e, 0, sizeof(*r.e));
+	r.e->time_ns = time_ns;
+	r.e->old_state = old;
+	r.e->new_state = new;
+	return r;
+}
+
+static __always_inline void send(struct record r)
+{
+	__u64 used;
+
+	if (!r.in_ring) {
+		lose(r.e);
+		return;
+	}
+	used = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+	/* a few records wide, for several CPUs may cross the mark at once */
+	bpf_ringbuf_submit(r.e, used - wake_mark < 8 * sizeof(*r.e) ? BPF_RB_FORCE_WAKEUP
+								    : BPF_RB_NO_WAKEUP);
 }
 
 static __always_inline void fill_from_conn(struct event *e, const struct conn *c)
@@ -429,11 +468,44 @@ static __always_inline void infer_direction(struct event *e, struct sock *sk)
 	}
 }
 
+static __always_inline struct conn *find_conn(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct conn *c = bpf_map_lookup_elem(&conns, &key);
+
+	return c && c->live ? c : NULL;
+}
+
+/* Sockets are reused by the slab allocator, so mostly the entry is there already, from the
+ * connection before. */
+static __always_inline void remember(struct sock *sk, const struct conn *c)
+{
+	__u64 key = (__u64)sk;
+	struct conn *old = bpf_map_lookup_elem(&conns, &key);
+
+	if (old)
+		*old = *c;
+	else if (bpf_map_update_elem(&conns, &key, c, BPF_NOEXIST))
+		COUNT(conns_full);
+	else
+		__sync_fetch_and_add(&conns_used, 1);
+}
+
+/* Deleting costs more than all else at the end of a connection: entries are deleted only when there
+ * are many. */
+static __always_inline void forget(struct sock *sk, struct conn *c)
+{
+	__u64 key = (__u64)sk;
+
+	c->live = false;
+	if (conns_used > conns_lazy && !bpf_map_delete_elem(&conns, &key))
+		__sync_fetch_and_add(&conns_used, -1);
+}
+
 /* CLOSE -> SYN_SENT: connect() in the caller's context. No port yet (unless bound), no SYN yet. */
 static __always_inline int on_connecting(struct sock *sk)
 {
-	struct conn c = {};
-	__u64 key = (__u64)sk;
+	struct conn c = {.live = true};
 
 	c.start_ns = bpf_ktime_get_ns();
 	c.hash = sk->__sk_common.skc_hash;
@@ -441,16 +513,14 @@ static __always_inline int on_connecting(struct sock *sk)
 	c.stale_error = sk->sk_err;
 	c.direction = OUTBOUND;
 	current_owner(&c.owner, OWNER_CONNECT);
-	if (bpf_map_update_elem(&conns, &key, &c, BPF_ANY))
-		COUNT(conns_full);
+	remember(sk, &c);
 	return 0;
 }
 
 static __always_inline void accepted(struct event *e, struct sock *sk)
 {
 	struct listener *l = find_listener(e);
-	__u64 key = (__u64)sk;
-	struct conn c = {};
+	struct conn c = {.live = true};
 
 	if (l) {
 		c.owner = l->owner;
@@ -462,10 +532,21 @@ static __always_inline void accepted(struct event *e, struct sock *sk)
 	c.established_ns = e->time_ns;
 	c.hash = sk->__sk_common.skc_hash;
 	c.direction = INBOUND;
-	if (bpf_map_update_elem(&conns, &key, &c, BPF_ANY))
-		COUNT(conns_full);
+	remember(sk, &c);
 	e->kind = ACCEPT;
 	fill_from_conn(e, &c);
+}
+
+/* A connection is established by a packet, and TCP has just read the clock for it: reading it again
+ * costs 60 ns. Unless no packet came: a connection restored with TCP_REPAIR, or one closed before
+ * the handshake was over. */
+static __always_inline __u64 packet_time(struct tcp_sock *tp, const struct conn *c, int new)
+{
+	__u64 time_ns = tp->tcp_clock_cache;
+
+	if (new != TCP_ESTABLISHED || !time_ns || (c && time_ns < c->start_ns))
+		return bpf_ktime_get_ns();
+	return time_ns;
 }
 
 /* SYN_SENT -> ESTABLISHED: connected. SYN_RECV -> ESTABLISHED: accepted, or connected by a
@@ -473,27 +554,25 @@ static __always_inline void accepted(struct event *e, struct sock *sk)
  * open). */
 static __always_inline int on_established(struct sock *sk, struct tcp_sock *tp, int old, int new)
 {
-	__u64 key = (__u64)sk;
-	struct conn *c = bpf_map_lookup_elem(&conns, &key);
-	struct event e = {};
+	struct conn *c = find_conn(sk);
+	struct event spare;
+	struct record r = begin(&spare, packet_time(tp, c, new), old, new);
+	struct event *e = r.e;
 
-	e.time_ns = bpf_ktime_get_ns();
-	e.old_state = old;
-	e.new_state = new;
-	fill_addresses(&e, sk, tp);
+	fill_addresses(e, sk, tp);
 	if (old == TCP_SYN_SENT || (c && c->direction == OUTBOUND && !c->established_ns)) {
 		if (c) {
-			c->established_ns = e.time_ns;
+			c->established_ns = e->time_ns;
 			c->hash = sk->__sk_common.skc_hash;
 		}
-		e.kind = CONNECT;
-		fill_from_conn(&e, c);
-		e.direction = OUTBOUND;
-		e.flags &= ~PREEXISTING; /* it opens now, even if its connect() was not seen */
+		e->kind = CONNECT;
+		fill_from_conn(e, c);
+		e->direction = OUTBOUND;
+		e->flags &= ~PREEXISTING; /* it opens now, even if its connect() was not seen */
 	} else {
-		accepted(&e, sk);
+		accepted(e, sk);
 	}
-	send(&e);
+	send(r);
 	return 0;
 }
 
@@ -502,8 +581,7 @@ static __always_inline int on_established(struct sock *sk, struct tcp_sock *tp, 
  * opened by init for somebody else. */
 static __always_inline int on_closing(struct sock *sk)
 {
-	__u64 key = (__u64)sk;
-	struct conn *c = bpf_map_lookup_elem(&conns, &key);
+	struct conn *c = find_conn(sk);
 
 	if (c && (c->owner.basis == OWNER_CONNECT ||
 		  (c->owner.basis == OWNER_LISTENER && c->owner.pid != 1)))
@@ -513,11 +591,10 @@ static __always_inline int on_closing(struct sock *sk)
 	if (c) {
 		current_owner(&c->owner, OWNER_CLOSER);
 	} else {
-		struct conn seen = {};
+		struct conn seen = {.live = true};
 
 		current_owner(&seen.owner, OWNER_CLOSER);
-		if (bpf_map_update_elem(&conns, &key, &seen, BPF_NOEXIST))
-			COUNT(conns_full);
+		remember(sk, &seen);
 	}
 	return 0;
 }
@@ -609,6 +686,17 @@ static __always_inline bool is_timewait_of(const __u8 *head, struct sock *sk, co
 			       (__u64)sk->__sk_common.skc_net.net;
 }
 
+/* All ones when sk talks IPv6, without a branch. */
+static __always_inline __u64 v6_mask(struct sock *sk)
+{
+	const struct in6_addr *to = &sk->__sk_common.skc_v6_daddr;
+	__u64 mapped = to->in6_u.u6_addr32[0] | to->in6_u.u6_addr32[1] |
+		       (to->in6_u.u6_addr32[2] ^ bpf_htonl(0xffff));
+	__u64 family = sk->__sk_common.skc_family ^ AF_INET6;
+
+	return ((family - 1) >> 63) * (0 - ((0 - mapped) >> 63));
+}
+
 /* Looks for the timewait socket that has taken sk's place in its ehash chain: TIME_WAIT is seen,
  * not guessed. Returns its substate, or 0. A nulls marker of another chain means that the node at
  * hand was moved meanwhile: start again. */
@@ -620,7 +708,7 @@ static __noinline int timewait_substate(struct sock *sk, const struct event *e)
 	    (void *)BPF_CORE_READ(info, ehash) +
 	    (__u64)slot * bpf_core_type_size(struct inet_ehash_bucket);
 	struct hlist_nulls_node *node = BPF_CORE_READ(bucket, chain.first);
-	__u64 v6 = talks_v4(sk) ? 0 : ~0ULL;
+	__u64 v6 = v6_mask(sk);
 	__u8 head[TIMEWAIT_HEAD] __attribute__((aligned(8)));
 
 	for (int i = 0; i < MAX_CHAIN; i++) {
@@ -719,28 +807,26 @@ static __always_inline void fill_end(struct event *e, struct sock *sk, struct co
 /* Anything -> CLOSE: the end of a connection, or of an attempt at one. */
 static __always_inline int on_end(struct sock *sk, struct tcp_sock *tp, int old)
 {
-	__u64 key = (__u64)sk;
-	struct conn *c = bpf_map_lookup_elem(&conns, &key);
-	bool attempt = old == TCP_SYN_SENT || old == TCP_SYN_RECV;
-	struct event e = {};
+	struct conn *c = find_conn(sk);
+	struct event spare, *e;
+	struct record r;
 
 	/* a child that was reset before it was established: no connection yet, so none ends */
 	if (old == TCP_SYN_RECV && !(c && c->direction == OUTBOUND))
 		return 0;
-	e.time_ns = bpf_ktime_get_ns();
-	e.old_state = old;
-	e.new_state = TCP_CLOSE;
-	fill_addresses(&e, sk, tp);
+	r = begin(&spare, bpf_ktime_get_ns(), old, TCP_CLOSE);
+	e = r.e;
+	fill_addresses(e, sk, tp);
+	fill_counters(e, sk, tp);
 	if (probe_reads && (old == TCP_FIN_WAIT2 || old == TCP_CLOSING))
-		e.substate = timewait_substate(sk, &e);
-	fill_counters(&e, sk, tp);
-	if (attempt)
-		fill_connect_failed(&e, sk, c);
+		e->substate = timewait_substate(sk, e);
+	if (old == TCP_SYN_SENT || old == TCP_SYN_RECV)
+		fill_connect_failed(e, sk, c);
 	else
-		fill_end(&e, sk, c);
+		fill_end(e, sk, c);
 	if (c)
-		bpf_map_delete_elem(&conns, &key);
-	send(&e);
+		forget(sk, c);
+	send(r);
 	return 0;
 }
 
@@ -902,12 +988,12 @@ int open_connections(struct bpf_iter__bpf_map_elem *ctx)
 	e.time_ns = bpf_ktime_get_ns();
 	sk = *key;
 	__builtin_memcpy(&c, value, sizeof(c));
-	if (!c.established_ns)
+	if (!c.live || !c.established_ns)
 		return 0;
 	fill_open(&e, (struct tcp_sock *)sk, &c);
 	/* closed, and perhaps another connection's socket by now? */
 	now = bpf_map_lookup_elem(&conns, &sk);
-	if (!now || now->start_ns != c.start_ns || e.new_state == TCP_CLOSE ||
+	if (!now || !now->live || now->start_ns != c.start_ns || e.new_state == TCP_CLOSE ||
 	    BPF_CORE_READ((struct sock *)sk, __sk_common.skc_hash) != c.hash)
 		return 0;
 	bpf_seq_write(seq, &e, sizeof(e));

@@ -63,7 +63,7 @@ func runDemo(e *env) error {
 // traceDemo traces the incident until its time is over, then a little longer than it lasts.
 func traceDemo(l *live, incident *demo.Incident) (*churn.Table, error) {
 	table := churn.New(churn.Options{Start: l.tracer.Window().Start})
-	ctx, stop := untilSignal(0)
+	ctx, stop := untilSignal()
 	defer stop()
 	stopped := make(chan error, 1)
 	go func() {

@@ -62,16 +62,19 @@ func (l *live) losses() (report.Losses, error) {
 	}, nil
 }
 
-// untilSignal returns a context that ends with SIGINT or SIGTERM, or after d when that is not 0. A second signal ends
-// the process at once.
-func untilSignal(d time.Duration) (context.Context, context.CancelFunc) {
+// untilSignal returns a context that ends with SIGINT or SIGTERM. A second signal ends the process at once.
+func untilSignal() (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+// limit makes ctx end after d, 0 for never. Call it when tracing has begun: loading takes its time, too.
+func limit(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	if d == 0 {
-		return ctx, stop
+		return ctx, func() {}
 	}
-	ctx, cancel := context.WithTimeout(ctx, d)
-	return ctx, func() { cancel(); stop() }
+	return context.WithTimeout(ctx, d)
 }
 
 // header says on standard error what is being traced, since when nothing happens nothing else would.

@@ -80,7 +80,7 @@ func runReport(e *env, f *reportFlags) (err error) {
 			err = asFailure(closeErr)
 		}
 	}()
-	ctx, stop := untilSignal(f.length.Duration)
+	ctx, stop := untilSignal()
 	defer stop()
 	l, err := openLive(tracer.Options{RingBytes: f.bounds.ring.bytes, Sockets: f.bounds.sockets}, set)
 	if err != nil {
@@ -88,6 +88,8 @@ func runReport(e *env, f *reportFlags) (err error) {
 	}
 	defer l.tracer.Close()
 	l.header(e, f.length.Duration)
+	ctx, ended := limit(ctx, f.length.Duration)
+	defer ended()
 	table := churn.New(churn.Options{MaxRows: f.bounds.destinations, Start: l.tracer.Window().Start})
 	if err := l.run(ctx, func(ev *event.Event, _ *service.Service) { table.Observe(ev) }); err != nil {
 		return err

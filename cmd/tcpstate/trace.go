@@ -55,7 +55,7 @@ func runTrace(e *env, f *traceFlags) (err error) {
 			err = asFailure(closeErr)
 		}
 	}()
-	ctx, stop := untilSignal(f.length.Duration)
+	ctx, stop := untilSignal()
 	defer stop()
 
 	var lines *report.TraceWriter
@@ -75,6 +75,8 @@ func runTrace(e *env, f *traceFlags) (err error) {
 	}
 	defer l.tracer.Close()
 	l.header(e, f.length.Duration)
+	ctx, ended := limit(ctx, f.length.Duration)
+	defer ended()
 	lines = traceWriter(e, f, out)
 	write(lines.Flush())
 	err = l.run(ctx, func(ev *event.Event, s *service.Service) {

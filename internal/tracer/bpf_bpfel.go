@@ -29,7 +29,8 @@ type bpfConn struct {
 	BoundPort     uint16
 	StaleError    uint16
 	Direction     uint8
-	Reserved      [7]uint8
+	Live          bool
+	Reserved      [6]uint8
 }
 
 type bpfCounters struct {
@@ -146,6 +147,7 @@ const (
 	bpfProgInetSockSetState      = "inet_sock_set_state"
 	bpfProgInetSockSetStateAgain = "inet_sock_set_state_again"
 	bpfProgOpenConnections       = "open_connections"
+	bpfVarConnsLazy              = "conns_lazy"
 	bpfVarProbeReads             = "probe_reads"
 	bpfVarWakeMark               = "wake_mark"
 )
@@ -213,6 +215,7 @@ type bpfMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
+	ConnsLazy  *ebpf.VariableSpec `ebpf:"conns_lazy"`
 	ProbeReads *ebpf.VariableSpec `ebpf:"probe_reads"`
 	WakeMark   *ebpf.VariableSpec `ebpf:"wake_mark"`
 }
@@ -260,6 +263,7 @@ func (m *bpfMaps) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
+	ConnsLazy  *ebpf.Variable `ebpf:"conns_lazy"`
 	ProbeReads *ebpf.Variable `ebpf:"probe_reads"`
 	WakeMark   *ebpf.Variable `ebpf:"wake_mark"`
 }

@@ -78,8 +78,14 @@ func (t *Tracer) loadWith(o Options, probeReads bool) error {
 	}
 	ring := ringSize(o.RingBytes)
 	spec.Maps["events"].MaxEntries = uint32(ring)
+	sockets := uint32(DefaultSockets)
 	if o.Sockets > 0 {
-		spec.Maps["conns"].MaxEntries = uint32(o.Sockets)
+		sockets = uint32(o.Sockets)
+	}
+	// Entries of ended connections may fill a quarter on top, for reuse.
+	spec.Maps["conns"].MaxEntries = sockets + sockets/4
+	if err := spec.Variables["conns_lazy"].Set(sockets / 4); err != nil {
+		return fmt.Errorf("set bound of unused entries: %w", err)
 	}
 	if err := spec.Variables["wake_mark"].Set(uint32(ring / 4)); err != nil {
 		return fmt.Errorf("set wake-up mark: %w", err)
