@@ -57,7 +57,7 @@ func busy(r *churn.Row, w churn.Window) float64 {
 	if r.LostOpens+r.LostFailures > 0 && r.BusySeconds() == 0 {
 		return max(w.Seconds(), 1)
 	}
-	return max(float64(r.BusySeconds()), 1)
+	return max(min(float64(r.BusySeconds()), w.Seconds()), 1) // a window of 7.0 s touches up to eight seconds of the clock
 }
 
 // use fills in what the connections were used for. Connections whose end was lost are taken to be like the others.
