@@ -128,12 +128,11 @@ struct conn {
 	__u64 established_ns;
 	__u32 hash; /* skc_hash at SYN_SENT: unchanged at CLOSE when no port was found; then at
 		       ESTABLISHED */
-	__u16 bound_port;  /* skc_num at SYN_SENT: bind() came before connect() */
-	__u16 stale_error; /* sk_err at SYN_SENT: a socket used before keeps its old one */
+	__u16 bound_port; /* skc_num at SYN_SENT: bind() came before connect() */
 	__u8 direction;
-	bool live; /* false: the connection ended, the entry waits for the next one in the same
-		      socket */
-	__u8 reserved[6];
+	__u8 state; /* the last one that was handled */
+	bool live;  /* false: ended, the entry waits for the next connection in the same socket */
+	__u8 reserved[7];
 };
 
 struct listener_key {
@@ -223,13 +222,23 @@ struct {
 	__type(value, struct counters);
 } counts SEC(".maps");
 
-/* 1 while program inet_sock_set_state runs on this CPU. */
+/* The last transition that was handled of the sockets that share a slot, as a mark: see the second
+ * copy. */
+#define HANDLED_BITS 14
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << HANDLED_BITS);
 	__type(key, __u32);
 	__type(value, __u64);
-} running SEC(".maps");
+} handled SEC(".maps");
+
+/* Where a pointer becomes a number that can be computed with; one for each copy. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, __u64);
+} numbers SEC(".maps");
 
 #define COUNT(field)                                                                               \
 	do {                                                                                       \
@@ -382,46 +391,15 @@ static __noinline int lose(const struct event *e)
 	return 0;
 }
 
-/* A record under way: in the ring, or on the stack when the ring is full. Written where it will be
- * read, for copying what has just been written in small pieces stalls the CPU. */
-struct record {
-	struct event *e;
-	bool in_ring;
-};
-
-static __always_inline struct record begin(struct event *spare, __u64 time_ns, int old, int new)
+static __always_inline void send(const struct event *e)
 {
-	struct record r = {};
-
-	/* barriers: the compiler must not compute with a pointer that the verifier has not seen
-	 * checked */
-	r.e = bpf_ringbuf_reserve(&events, sizeof(*spare), 0);
-	if (r.e) {
-		barrier_var(r.e);
-		r.in_ring = true;
-	} else {
-		r.e = spare;
-		barrier_var(r.e);
-	}
-	__builtin_memset(r.e, 0, sizeof(*r.e));
-	r.e->time_ns = time_ns;
-	r.e->old_state = old;
-	r.e->new_state = new;
-	return r;
-}
-
-static __always_inline void send(struct record r)
-{
-	__u64 used;
-
-	if (!r.in_ring) {
-		lose(r.e);
-		return;
-	}
-	used = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+	__u64 used = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
 	/* a few records wide, for several CPUs may cross the mark at once */
-	bpf_ringbuf_submit(r.e, used - wake_mark < 8 * sizeof(*r.e) ? BPF_RB_FORCE_WAKEUP
-								    : BPF_RB_NO_WAKEUP);
+	bool crossing = used - wake_mark < 8 * sizeof(*e);
+
+	if (bpf_ringbuf_output(&events, (void *)e, sizeof(*e),
+			       crossing ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP))
+		lose(e);
 }
 
 static __always_inline void fill_from_conn(struct event *e, const struct conn *c)
@@ -498,6 +476,7 @@ static __always_inline void forget(struct sock *sk, struct conn *c)
 	__u64 key = (__u64)sk;
 
 	c->live = false;
+	c->state = TCP_CLOSE;
 	if (conns_used > conns_lazy && !bpf_map_delete_elem(&conns, &key))
 		__sync_fetch_and_add(&conns_used, -1);
 }
@@ -505,12 +484,11 @@ static __always_inline void forget(struct sock *sk, struct conn *c)
 /* CLOSE -> SYN_SENT: connect() in the caller's context. No port yet (unless bound), no SYN yet. */
 static __always_inline int on_connecting(struct sock *sk)
 {
-	struct conn c = {.live = true};
+	struct conn c = {.live = true, .state = TCP_SYN_SENT};
 
 	c.start_ns = bpf_ktime_get_ns();
 	c.hash = sk->__sk_common.skc_hash;
 	c.bound_port = sk->__sk_common.skc_num;
-	c.stale_error = sk->sk_err;
 	c.direction = OUTBOUND;
 	current_owner(&c.owner, OWNER_CONNECT);
 	remember(sk, &c);
@@ -532,6 +510,7 @@ static __always_inline void accepted(struct event *e, struct sock *sk)
 	c.established_ns = e->time_ns;
 	c.hash = sk->__sk_common.skc_hash;
 	c.direction = INBOUND;
+	c.state = e->new_state;
 	remember(sk, &c);
 	e->kind = ACCEPT;
 	fill_from_conn(e, &c);
@@ -555,24 +534,26 @@ static __always_inline __u64 packet_time(struct tcp_sock *tp, const struct conn 
 static __always_inline int on_established(struct sock *sk, struct tcp_sock *tp, int old, int new)
 {
 	struct conn *c = find_conn(sk);
-	struct event spare;
-	struct record r = begin(&spare, packet_time(tp, c, new), old, new);
-	struct event *e = r.e;
+	struct event e = {};
 
-	fill_addresses(e, sk, tp);
+	e.time_ns = packet_time(tp, c, new);
+	e.old_state = old;
+	e.new_state = new;
+	fill_addresses(&e, sk, tp);
 	if (old == TCP_SYN_SENT || (c && c->direction == OUTBOUND && !c->established_ns)) {
 		if (c) {
-			c->established_ns = e->time_ns;
+			c->established_ns = e.time_ns;
+			c->state = new;
 			c->hash = sk->__sk_common.skc_hash;
 		}
-		e->kind = CONNECT;
-		fill_from_conn(e, c);
-		e->direction = OUTBOUND;
-		e->flags &= ~PREEXISTING; /* it opens now, even if its connect() was not seen */
+		e.kind = CONNECT;
+		fill_from_conn(&e, c);
+		e.direction = OUTBOUND;
+		e.flags &= ~PREEXISTING; /* it opens now, even if its connect() was not seen */
 	} else {
-		accepted(e, sk);
+		accepted(&e, sk);
 	}
-	send(r);
+	send(&e);
 	return 0;
 }
 
@@ -607,8 +588,6 @@ static __always_inline void fill_failure(struct event *e, struct sock *sk, struc
 	int err = sk->sk_err;
 
 	e->basis = EXACT;
-	if (c && err == c->stale_error)
-		err = 0;
 	if (e->segs_out) {
 		e->error = err ? err : CANCELED;
 		return;
@@ -804,29 +783,31 @@ static __always_inline void fill_end(struct event *e, struct sock *sk, struct co
 		e->new_state = TCP_TIME_WAIT;
 }
 
-/* Anything -> CLOSE: the end of a connection, or of an attempt at one. */
+/* Anything -> CLOSE: the end of a connection, or of an attempt at one. The walk comes first, while
+ * the verifier has few cases to follow it in. */
 static __always_inline int on_end(struct sock *sk, struct tcp_sock *tp, int old)
 {
-	struct conn *c = find_conn(sk);
-	struct event spare, *e;
-	struct record r;
+	struct event e = {};
+	struct conn *c;
 
+	e.old_state = old;
+	e.new_state = TCP_CLOSE;
+	fill_addresses(&e, sk, tp);
+	if (probe_reads && (old == TCP_FIN_WAIT2 || old == TCP_CLOSING))
+		e.substate = timewait_substate(sk, &e);
+	c = find_conn(sk);
 	/* a child that was reset before it was established: no connection yet, so none ends */
 	if (old == TCP_SYN_RECV && !(c && c->direction == OUTBOUND))
 		return 0;
-	r = begin(&spare, bpf_ktime_get_ns(), old, TCP_CLOSE);
-	e = r.e;
-	fill_addresses(e, sk, tp);
-	fill_counters(e, sk, tp);
-	if (probe_reads && (old == TCP_FIN_WAIT2 || old == TCP_CLOSING))
-		e->substate = timewait_substate(sk, e);
+	e.time_ns = bpf_ktime_get_ns();
+	fill_counters(&e, sk, tp);
 	if (old == TCP_SYN_SENT || old == TCP_SYN_RECV)
-		fill_connect_failed(e, sk, c);
+		fill_connect_failed(&e, sk, c);
 	else
-		fill_end(e, sk, c);
+		fill_end(&e, sk, c);
 	if (c)
 		forget(sk, c);
-	send(r);
+	send(&e);
 	return 0;
 }
 
@@ -908,39 +889,72 @@ static __noinline int on_transition(struct sock *sk, int old, int new)
 	return on_established(sk, tp, old, new);
 }
 
+struct mark {
+	__u64 *slot; /* NULL: never */
+	__u64 value;
+};
+
+static __always_inline struct mark mark_of(struct sock *sk, int old, int new, __u32 copy)
+{
+	__u64 *number = bpf_map_lookup_elem(&numbers, &copy);
+	struct mark m = {};
+	__u32 slot;
+
+	if (!number)
+		return m;
+	*(volatile __u64 *)number = (__u64)sk;
+	m.value = *(volatile __u64 *)number;
+	slot = m.value * 0x9e3779b97f4a7c15ULL >> (64 - HANDLED_BITS);
+	m.slot = bpf_map_lookup_elem(&handled, &slot);
+	m.value ^= (__u64)(old << 4 | new) << 48;
+	return m;
+}
+
 /* Context: whoever changes the state; current is the owner only at CLOSE -> SYN_SENT, CLOSE ->
  * LISTEN and the closes. */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(inet_sock_set_state, struct sock *sk, int old, int new)
 {
-	__u32 zero = 0;
-	__u64 *here;
+	struct mark m;
 
 	if (sk->sk_protocol != IPPROTO_TCP)
 		return 0;
-	here = bpf_map_lookup_elem(&running, &zero);
-	if (!here)
+	m = mark_of(sk, old, new, 0);
+	if (!m.slot)
 		return 0;
-	*(volatile __u64 *)here = 1;
 	on_transition(sk, old, new);
-	*(volatile __u64 *)here = 0;
+	*m.slot = m.value;
 	return 0;
 }
 
-/* Since 6.2 a program does not run again on a CPU on which it was interrupted, so a softirq's
- * transition would be lost. This second copy handles just those. Attached after the first: older
- * kernels run the first again, which clears the flag. */
+/* What the mark says can have been overwritten by a socket that shares the slot. */
+static __always_inline bool was_handled(struct sock *sk, int new)
+{
+	__u64 key = (__u64)sk;
+	struct conn *c = bpf_map_lookup_elem(&conns, &key);
+
+	return c && c->state == new;
+}
+
+/* Since 6.2 a program does not run again on a CPU on which it was interrupted or preempted, so that
+ * transition would be lost. This second copy handles what the first has not. It must be attached
+ * after the first, and detached before it. Whether the first one handled a transition is known by a
+ * mark, not by whether it is running: it can be interrupted before it does anything, too. A
+ * socket's transitions are serialized by its lock, and none follows itself. */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(inet_sock_set_state_again, struct sock *sk, int old, int new)
 {
-	__u32 zero = 0;
-	__u64 *here;
+	struct mark m;
 
-	here = bpf_map_lookup_elem(&running, &zero);
-	if (!here || !*(volatile __u64 *)here || sk->sk_protocol != IPPROTO_TCP)
+	if (sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	m = mark_of(sk, old, new, 1);
+	if (!m.slot || *(volatile __u64 *)m.slot == m.value || was_handled(sk, new))
 		return 0;
 	COUNT(second_copy);
-	return on_transition(sk, old, new);
+	on_transition(sk, old, new);
+	*m.slot = m.value;
+	return 0;
 }
 
 static __always_inline void fill_open(struct event *e, struct tcp_sock *tp, const struct conn *c)

@@ -32,7 +32,7 @@ func runDemo(e *env) error {
 	if os.Geteuid() != 0 {
 		return failure{fmt.Errorf("the demo needs root, for its network namespace and for tracing: type  sudo %s demo", os.Args[0])}
 	}
-	l, err := openLive(tracer.Options{}, nil)
+	l, err := openLive(e, tracer.Options{}, nil)
 	if err != nil {
 		return err
 	}

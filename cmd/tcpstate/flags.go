@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -76,22 +77,26 @@ func outputFlags(cmd *cobra.Command, o *output, forms ...string) {
 }
 
 func (o *output) check() error {
+	if o.path == "" {
+		return errors.New("--write: the name is empty; write a file's name, or - for standard output")
+	}
 	if !slices.Contains(o.forms, o.form) {
 		return fmt.Errorf("unknown output form %q in --output: it is one of %s", o.form, strings.Join(o.forms, ", "))
 	}
 	return nil
 }
 
-// open returns the file that the result goes to, and what to do with it at the end.
+// open returns the file that the result goes to. What the file holds stays until result.begin, so that a trace that
+// cannot even start does not cost an older result.
 func (o *output) open(e *env) (w *result, err error) {
 	if o.path == "-" {
 		return &result{Writer: e.stdout, terminal: terminalWidth(e.stdout)}, nil
 	}
-	f, err := os.OpenFile(o.path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	f, err := os.OpenFile(o.path, os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, failure{fmt.Errorf("write result: %w", err)}
 	}
-	return &result{Writer: f, close: f.Close}, nil
+	return &result{Writer: f, file: f}, nil
 }
 
 // options are those of the column forms.
@@ -183,22 +188,40 @@ func (z *size) String() string {
 // Type names the value in the help.
 func (z *size) Type() string { return "SIZE" }
 
+// number is a flag value that is a whole number from min to max.
+type number struct{ n, min, max int }
+
+// Set reads s.
+func (v *number) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return fmt.Errorf("%q is no whole number: write one from %d to %d", s, v.min, v.max)
+	}
+	if err != nil || n < v.min || n > v.max {
+		return fmt.Errorf("%q is out of bounds: from %d to %d", s, v.min, v.max)
+	}
+	v.n = n
+	return nil
+}
+
+func (v *number) String() string { return strconv.Itoa(v.n) }
+
+// Type names the value in the help.
+func (v *number) Type() string { return "N" }
+
 // bounds are the tracer's limits.
 type bounds struct {
-	ring         size
-	sockets      int
-	destinations int
+	ring    size
+	sockets number
 }
 
 func boundFlags(cmd *cobra.Command, b *bounds) {
 	b.ring = size{bytes: tracer.DefaultRingBytes, min: tracer.MinRingBytes, max: tracer.MaxRingBytes}
+	b.sockets = number{n: tracer.DefaultSockets, min: 1, max: 16 << 20}
 	cmd.Flags().Var(&b.ring, "ring", "size of the ring buffer between kernel and tcpstate, rounded up to a power of two")
-	cmd.Flags().IntVar(&b.sockets, "sockets", tracer.DefaultSockets, "how many connections are remembered at once")
+	cmd.Flags().Var(&b.sockets, "sockets", "how many connections are remembered at once")
 }
 
-func (b *bounds) check() error {
-	if b.sockets < 1 || b.sockets > 16<<20 {
-		return fmt.Errorf("--sockets %d is out of bounds: from 1 to %d", b.sockets, 16<<20)
-	}
-	return nil
+func (b *bounds) options() tracer.Options {
+	return tracer.Options{RingBytes: b.ring.bytes, Sockets: b.sockets.n}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/tcpstate/tcpstate/internal/filter"
 	"github.com/tcpstate/tcpstate/internal/report"
 	"github.com/tcpstate/tcpstate/internal/service"
+	"github.com/tcpstate/tcpstate/internal/sockets"
 	"github.com/tcpstate/tcpstate/internal/tracer"
 )
 
@@ -26,9 +27,17 @@ type live struct {
 	excluded uint64
 }
 
-func openLive(o tracer.Options, f *filter.Set) (*live, error) {
+func openLive(e *env, o tracer.Options, f *filter.Set) (*live, error) {
 	t, err := tracer.Open(o)
 	if err != nil {
+		return nil, failure{err}
+	}
+	listeners, err := sockets.Listeners(sockets.Options{})
+	if err != nil && e.verbose {
+		e.say("who listens already: %v", err)
+	}
+	if err := t.AddListeners(listeners); err != nil {
+		_ = t.Close()
 		return nil, failure{err}
 	}
 	return &live{tracer: t, services: service.NewResolver(service.Options{}), filter: f}, nil

@@ -31,8 +31,6 @@ const (
 
 // run is the program without the process around it.
 func run(args []string, stdout, stderr io.Writer) int {
-	env := &env{stdout: stdout, stderr: stderr}
-	root := newRoot(env)
-	root.SetArgs(args)
-	return env.exitCode(root.Execute())
+	env := &env{stdout: stdout, stderr: stderr, args: args}
+	return env.exitCode(newRoot(env).Execute())
 }

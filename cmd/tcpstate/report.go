@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"math"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,7 +11,6 @@ import (
 	"github.com/tcpstate/tcpstate/internal/filter"
 	"github.com/tcpstate/tcpstate/internal/report"
 	"github.com/tcpstate/tcpstate/internal/service"
-	"github.com/tcpstate/tcpstate/internal/tracer"
 )
 
 type reportFlags struct {
@@ -20,11 +19,17 @@ type reportFlags struct {
 	bounds bounds
 	length duration
 	sort   string
-	limit  int
+	limit  number
+
+	destinations number
 }
 
 func newReport(e *env) *cobra.Command {
-	f := reportFlags{length: duration{10 * time.Second}}
+	f := reportFlags{
+		length:       duration{10 * time.Second},
+		limit:        number{max: math.MaxInt32},
+		destinations: number{n: churn.DefaultMaxRows, min: 1, max: 1 << 20},
+	}
 	cmd := &cobra.Command{
 		Use:   "report",
 		Short: "Say which service churns to which destination, whether it pools, what fails, what to do first",
@@ -39,8 +44,8 @@ func newReport(e *env) *cobra.Command {
 	flags := cmd.Flags()
 	flags.Var(&f.length, "for", "how long to trace")
 	flags.StringVar(&f.sort, "sort", "", "order destinations by `[-]FIELD`; without it, by harm")
-	flags.IntVar(&f.limit, "limit", 0, "show the first `N` destinations; 0: all")
-	flags.IntVar(&f.bounds.destinations, "destinations", churn.DefaultMaxRows, "how many destinations are kept apart; those beyond are summed up")
+	flags.Var(&f.limit, "limit", "show the first `N` destinations; 0: all")
+	flags.Var(&f.destinations, "destinations", "how many destinations are kept apart; those beyond are summed up")
 	return cmd
 }
 
@@ -50,15 +55,6 @@ func (f *reportFlags) check() error {
 		if err := report.CheckSort(f.sort); err != nil {
 			return err
 		}
-	}
-	if f.limit < 0 {
-		return fmt.Errorf("--limit %d is below 0: write how many destinations to show", f.limit)
-	}
-	if f.bounds.destinations < 1 || f.bounds.destinations > 1<<20 {
-		return fmt.Errorf("--destinations %d is out of bounds: from 1 to %d", f.bounds.destinations, 1<<20)
-	}
-	if err := f.bounds.check(); err != nil {
-		return err
 	}
 	return f.output.check()
 }
@@ -82,7 +78,7 @@ func runReport(e *env, f *reportFlags) (err error) {
 	}()
 	ctx, stop := untilSignal()
 	defer stop()
-	l, err := openLive(tracer.Options{RingBytes: f.bounds.ring.bytes, Sockets: f.bounds.sockets}, set)
+	l, err := openLive(e, f.bounds.options(), set)
 	if err != nil {
 		return err
 	}
@@ -90,7 +86,7 @@ func runReport(e *env, f *reportFlags) (err error) {
 	l.header(e, f.length.Duration)
 	ctx, ended := limit(ctx, f.length.Duration)
 	defer ended()
-	table := churn.New(churn.Options{MaxRows: f.bounds.destinations, Start: l.tracer.Window().Start})
+	table := churn.New(churn.Options{MaxRows: f.destinations.n, Start: l.tracer.Window().Start})
 	if err := l.run(ctx, func(ev *event.Event, _ *service.Service) { table.Observe(ev) }); err != nil {
 		return err
 	}
@@ -103,7 +99,10 @@ func runReport(e *env, f *reportFlags) (err error) {
 			return err
 		}
 	}
-	doc.Limit(f.limit)
+	doc.Limit(f.limit.n)
+	if err := out.begin(); err != nil {
+		return err
+	}
 	return asFailure(writeReport(e, f, out, doc))
 }
 

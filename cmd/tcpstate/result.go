@@ -1,18 +1,36 @@
 package main
 
-import "io"
+import (
+	"fmt"
+	"io"
+	"os"
+)
 
 // result is the file that a verb's result goes to.
 type result struct {
 	io.Writer
-	terminal int // its width when it is a terminal, else 0
-	close    func() error
+	terminal int      // its width when it is a terminal, else 0
+	file     *os.File // nil: standard output, which stays open
 }
 
-// Close closes what open opened; standard output stays open.
-func (r *result) Close() error {
-	if r.close == nil {
+// begin empties the file. Call it when nothing can keep the result from being written any more.
+func (r *result) begin() error {
+	if r.file == nil {
 		return nil
 	}
-	return r.close()
+	if st, err := r.file.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil // a pipe or a device has nothing to be emptied
+	}
+	if err := r.file.Truncate(0); err != nil {
+		return failure{fmt.Errorf("write result: %w", err)}
+	}
+	return nil
+}
+
+// Close closes what open opened.
+func (r *result) Close() error {
+	if r.file == nil {
+		return nil
+	}
+	return r.file.Close()
 }

@@ -17,6 +17,7 @@ import (
 // env is what a verb has of the process: results go to stdout, all else to stderr.
 type env struct {
 	stdout, stderr io.Writer
+	args           []string
 	verbose        bool
 }
 
@@ -46,36 +47,17 @@ func newRoot(e *env) *cobra.Command {
 	}
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())
-	})
+	root.SetArgs(e.args)
+	root.SetFlagErrorFunc(e.flagError)
+	root.Version = versionText()
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetHelpCommand(newHelp())
 	root.PersistentFlags().BoolVarP(&e.verbose, "verbose", "v", false, "say what was attached, and print the verifier's log when loading fails")
 	for _, verb := range []func(*env) *cobra.Command{newTrace, newReport, newDemo, newVersion} {
 		root.AddCommand(verb(e))
 	}
+	strictCompletion(root)
 	return root
-}
-
-func unknownVerb(root *cobra.Command, word string) error {
-	var verbs []string
-	for _, c := range root.Commands() {
-		if !c.Hidden {
-			verbs = append(verbs, c.Name())
-		}
-	}
-	hint := "it is one of " + strings.Join(verbs, ", ")
-	if near := root.SuggestionsFor(word); len(near) > 0 {
-		hint = "did you mean " + strings.Join(near, " or ") + "?"
-	}
-	return fmt.Errorf("unknown verb %q: %s", word, hint)
-}
-
-// noArguments is cobra.NoArgs with the offending word and what would be right.
-func noArguments(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%s takes no arguments, got %q (filters are flags: see %s --help)", cmd.CommandPath(), args[0], cmd.CommandPath())
 }
 
 // exitCode prints what went wrong, once, on one line, and turns it into an exit code.
@@ -97,9 +79,21 @@ func (e *env) exitCode(err error) int {
 	}
 }
 
-// say prints one line to standard error. Whatever it quotes cannot act on a terminal.
+// say prints one line to standard error. Whatever it quotes cannot act on a terminal, nor fill it.
 func (e *env) say(format string, args ...any) {
-	fmt.Fprintln(e.stderr, "tcpstate: "+event.Printable(fmt.Sprintf(format, args...)))
+	fmt.Fprintln(e.stderr, "tcpstate: "+bounded(event.Printable(fmt.Sprintf(format, args...))))
+}
+
+// maxLine is more than any line needs that quotes nothing strange.
+const maxLine = 1000
+
+// bounded cuts the middle out of a line that is too long: what is wrong stands at its beginning, what would be right at
+// its end.
+func bounded(line string) string {
+	if len(line) <= maxLine {
+		return line
+	}
+	return strings.ToValidUTF8(line[:maxLine/2], "") + "…" + strings.ToValidUTF8(line[len(line)-maxLine/2:], "")
 }
 
 // closedPipe: whoever read our output has seen enough.

@@ -7,7 +7,6 @@ import (
 	"github.com/tcpstate/tcpstate/internal/filter"
 	"github.com/tcpstate/tcpstate/internal/report"
 	"github.com/tcpstate/tcpstate/internal/service"
-	"github.com/tcpstate/tcpstate/internal/tracer"
 )
 
 type traceFlags struct {
@@ -40,9 +39,6 @@ func runTrace(e *env, f *traceFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := f.bounds.check(); err != nil {
-		return err
-	}
 	if err := f.output.check(); err != nil {
 		return err
 	}
@@ -66,14 +62,16 @@ func runTrace(e *env, f *traceFlags) (err error) {
 			stop() // nobody reads on
 		}
 	}
-	l, err := openLive(tracer.Options{
-		RingBytes: f.bounds.ring.bytes, Sockets: f.bounds.sockets,
-		Drained: func() { write(lines.Flush()) },
-	}, set)
+	options := f.bounds.options()
+	options.Drained = func() { write(lines.Flush()) }
+	l, err := openLive(e, options, set)
 	if err != nil {
 		return err
 	}
 	defer l.tracer.Close()
+	if err := out.begin(); err != nil {
+		return err
+	}
 	l.header(e, f.length.Duration)
 	ctx, ended := limit(ctx, f.length.Duration)
 	defer ended()

@@ -13,10 +13,14 @@ func newVersion(e *env) *cobra.Command {
 		Short: "Print the version",
 		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(e.stdout, "tcpstate %s %s/%s %s\n", version, runtime.GOOS, runtime.GOARCH, runtime.Version())
+			_, err := fmt.Fprintln(e.stdout, versionText())
 			return asFailure(err)
 		},
 	}
+}
+
+func versionText() string {
+	return fmt.Sprintf("tcpstate %s %s/%s %s", version, runtime.GOOS, runtime.GOARCH, runtime.Version())
 }
 
 func asFailure(err error) error {

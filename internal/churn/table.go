@@ -34,9 +34,9 @@ type Table struct {
 	max     int
 	inbound int // how many rows are inbound
 	rows    map[key]*Row
-	order  []*Row
-	other  [3]*Row // by direction, made when needed
-	recent [16]struct {
+	order   []*Row
+	other   [3]*Row // by direction, made when needed
+	recent  [16]struct {
 		key key
 		row *Row
 	}

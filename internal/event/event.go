@@ -107,3 +107,10 @@ func (c Comm) Raw() string {
 
 // String returns the name made printable.
 func (c Comm) String() string { return Printable(c.Raw()) }
+
+// Listener is a socket that listens, and who owns it.
+type Listener struct {
+	Netns uint32
+	Local netip.AddrPort // the unspecified address: any
+	Owner Owner
+}

@@ -109,13 +109,14 @@ type Remote struct {
 
 // Destination is one row: outbound, a service and where it connects; inbound, a listening address and who connects.
 type Destination struct {
-	Service    Service           `json:"service"`
-	Direction  string            `json:"direction"`
-	Netns      *uint32           `json:"netns"`
-	Local      Local             `json:"local"`
-	Dst        Remote            `json:"dst"`
-	Opened     uint64            `json:"opened"`
-	Closed     uint64            `json:"closed"`
+	Service   Service `json:"service"`
+	Direction string  `json:"direction"`
+	Netns     *uint32 `json:"netns"`
+	Local     Local   `json:"local"`
+	Dst       Remote  `json:"dst"`
+	Opened    uint64  `json:"opened"` // established while tracing
+	Closed    uint64  `json:"closed"`
+	// Failed counts connects by errno, CANCELED, UNKNOWN, or OTHER: what came after six different ones.
 	Failed     map[string]uint64 `json:"failed"`
 	ClosedBy   ClosedBy          `json:"closed_by"`
 	Open       Open              `json:"open"`

@@ -27,10 +27,10 @@ type bpfConn struct {
 	EstablishedNs uint64
 	Hash          uint32
 	BoundPort     uint16
-	StaleError    uint16
 	Direction     uint8
+	State         uint8
 	Live          bool
-	Reserved      [6]uint8
+	Reserved      [7]uint8
 }
 
 type bpfCounters struct {
@@ -141,9 +141,10 @@ const (
 	bpfMapConns                  = "conns"
 	bpfMapCounts                 = "counts"
 	bpfMapEvents                 = "events"
+	bpfMapHandled                = "handled"
 	bpfMapListeners              = "listeners"
 	bpfMapLosses                 = "losses"
-	bpfMapRunning                = "running"
+	bpfMapNumbers                = "numbers"
 	bpfProgInetSockSetState      = "inet_sock_set_state"
 	bpfProgInetSockSetStateAgain = "inet_sock_set_state_again"
 	bpfProgOpenConnections       = "open_connections"
@@ -206,9 +207,10 @@ type bpfMapSpecs struct {
 	Conns     *ebpf.MapSpec `ebpf:"conns"`
 	Counts    *ebpf.MapSpec `ebpf:"counts"`
 	Events    *ebpf.MapSpec `ebpf:"events"`
+	Handled   *ebpf.MapSpec `ebpf:"handled"`
 	Listeners *ebpf.MapSpec `ebpf:"listeners"`
 	Losses    *ebpf.MapSpec `ebpf:"losses"`
-	Running   *ebpf.MapSpec `ebpf:"running"`
+	Numbers   *ebpf.MapSpec `ebpf:"numbers"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -243,9 +245,10 @@ type bpfMaps struct {
 	Conns     *ebpf.Map `ebpf:"conns"`
 	Counts    *ebpf.Map `ebpf:"counts"`
 	Events    *ebpf.Map `ebpf:"events"`
+	Handled   *ebpf.Map `ebpf:"handled"`
 	Listeners *ebpf.Map `ebpf:"listeners"`
 	Losses    *ebpf.Map `ebpf:"losses"`
-	Running   *ebpf.Map `ebpf:"running"`
+	Numbers   *ebpf.Map `ebpf:"numbers"`
 }
 
 func (m *bpfMaps) Close() error {
@@ -253,9 +256,10 @@ func (m *bpfMaps) Close() error {
 		m.Conns,
 		m.Counts,
 		m.Events,
+		m.Handled,
 		m.Listeners,
 		m.Losses,
-		m.Running,
+		m.Numbers,
 	)
 }
 

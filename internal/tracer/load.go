@@ -43,11 +43,13 @@ func (t *Tracer) open(o Options) (err error) {
 	if t.clock, err = newClock(); err != nil {
 		return err
 	}
-	// Before 5.11 maps count against RLIMIT_MEMLOCK, root's too.
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return fmt.Errorf("raise RLIMIT_MEMLOCK: %w", err)
-	}
+	// Before 5.11 maps count against RLIMIT_MEMLOCK, root's too. That it cannot be raised matters only if loading fails:
+	// whether the kernel needs it is a guess (a map was refused), which is wrong where a capability is missing.
+	memlock := rlimit.RemoveMemlock()
 	if err := t.load(o); err != nil {
+		if memlock != nil && len(missingCapabilities()) == 0 {
+			return fmt.Errorf("%w; RLIMIT_MEMLOCK could not be raised (it takes CAP_SYS_RESOURCE before Linux 5.11): %w", err, memlock)
+		}
 		return err
 	}
 	if t.reader, err = ringbuf.NewReader(t.objects.Events); err != nil {

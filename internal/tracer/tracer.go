@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/cilium/ebpf/link"
@@ -102,10 +103,7 @@ func (t *Tracer) read(emit func(*event.Event)) error {
 func (t *Tracer) detach() error {
 	t.window.End = t.clock.now()
 	var errs []error
-	for _, l := range t.links {
-		errs = append(errs, l.Close())
-	}
-	t.links = nil
+	errs = append(errs, t.unlink())
 	waitForRCU()
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("detach: %w", err)
@@ -116,13 +114,20 @@ func (t *Tracer) detach() error {
 // Close frees everything. It detaches if Run has not.
 func (t *Tracer) Close() error {
 	var errs []error
-	for _, l := range t.links {
-		errs = append(errs, l.Close())
-	}
-	t.links = nil
+	errs = append(errs, t.unlink())
 	if t.reader != nil {
 		errs = append(errs, t.reader.Close())
 	}
 	errs = append(errs, t.objects.Close())
+	return errors.Join(errs...)
+}
+
+// unlink detaches in the reverse order of attaching: the second copy must not be left alone.
+func (t *Tracer) unlink() error {
+	var errs []error
+	for _, l := range slices.Backward(t.links) {
+		errs = append(errs, l.Close())
+	}
+	t.links = nil
 	return errors.Join(errs...)
 }

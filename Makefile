@@ -1,0 +1,108 @@
+# Everything is done by these targets, here as in CI (.ci/run).
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+
+# One static binary; no C compiler is needed for anything but `make generate`.
+export CGO_ENABLED := 0
+
+BINARY ?= tcpstate
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+# The compiler is pinned, so that everyone gets the same bytes from the same source, and to a version
+# whose code the verifier of Linux 5.10 accepts: newer ones have broken old kernels before. A newer
+# one has to pass `make test-kernels` first.
+CLANG ?= clang-14
+LLVM_STRIP ?= llvm-strip-14
+CLANG_FORMAT ?= clang-format-14
+
+# command:package, for tools/need
+GENERATE_NEEDS := $(CLANG):clang-14 $(LLVM_STRIP):llvm-14 /usr/include/bpf/bpf_helpers.h:libbpf-dev
+FORMAT_NEEDS := $(CLANG_FORMAT):clang-format-14
+KERNELS_NEEDS := qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm \
+	cpio:cpio xz:xz-utils zstd:zstd
+
+C_FILES := $(wildcard bpf/*.c bpf/*.h)
+SCRIPTS := $(shell grep -rlE '^\#!.*sh$$' .ci kernels tools)
+GENERATED := internal/tracer/bpf_bpfel.go internal/tracer/bpf_bpfel.o
+GOLANGCI := go tool -modfile=tools/go.mod golangci-lint
+# Excluded: a comma and the word done where they are meant, and that ash is checked as dash.
+SHELLCHECK := shellcheck --severity=warning --exclude=SC1010,SC2054,SC2187
+FUZZTIME ?= 10s
+BENCHTIME ?= 1s
+SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
+
+.PHONY: help build demo test test-kernels fuzz bench generate check-generated format lint check \
+	packages clean need-go
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: need-go ## Build ./tcpstate; Go alone is needed
+	go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o $(BINARY) ./cmd/tcpstate
+
+demo: build ## Watch tcpstate find the client without a pool, on traffic of its own
+	$(SUDO) $(abspath $(BINARY)) demo
+
+test: need-go ## Run the tests; as root, or with EXEC=sudo, also those that trace
+	@go test -v=test2json $(if $(EXEC),-exec '$(EXEC)') $(TESTFLAGS) ./... |
+		awk -v version="$$(uname -r | cut -d- -f1)" -v must="$${TCPSTATE_MUST_TRACE:-}" \
+			-f tools/test.awk kernels/may-skip -
+
+test-kernels: need-go ## Run the tests that trace on Linux 5.10 to the newest, amd64 and arm64, emulated
+	@tools/need --install $(KERNELS_NEEDS)
+	kernels/run
+
+fuzz: need-go ## Fuzz each decoder and parser for FUZZTIME
+	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | while IFS=: read -r file name; do
+		echo "$$file: $${name#func }"
+		go test -run '^$$' -fuzz "^$${name#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"
+	done
+
+bench: need-go ## Measure: user side everywhere, kernel side as root
+	go test -p 1 -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+generate: need-go ## Compile the BPF program and write the Go code that embeds it
+	@tools/need $(GENERATE_NEEDS)
+	BPF2GO_CC=$(CLANG) BPF2GO_STRIP=$(LLVM_STRIP) go generate ./...
+
+check-generated: need-go ## Prove that the generated files are what their sources give, in a copy
+	@copy=$$(mktemp -d)
+	trap 'rm -rf "$$copy"' EXIT
+	tar --exclude=./.git -cf - . | tar --no-same-owner -xf - -C "$$copy"
+	cd "$$copy"
+	git init -q
+	git add -A
+	before=$$(git write-tree)
+	rm -f $(GENERATED)
+	$(MAKE) --no-print-directory generate
+	git add -A
+	git diff --cached --stat --exit-code "$$before" ||
+		{ echo 'generated files are stale: run make generate' >&2; exit 1; }
+
+format: need-go ## Format Go and C
+	@tools/need $(FORMAT_NEEDS)
+	$(GOLANGCI) fmt
+	$(CLANG_FORMAT) -i $(C_FILES)
+
+lint: need-go ## Check formats, arrows between packages and usual mistakes; at first builds the linter, for minutes
+	@tools/need $(FORMAT_NEEDS)
+	$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
+	for script in $(SCRIPTS); do bash -n "$$script"; done
+	if command -v shellcheck >/dev/null; then $(SHELLCHECK) $(SCRIPTS); fi
+	go mod tidy -diff
+	go vet ./...
+	$(GOLANGCI) run
+
+check: lint check-generated test ## All that must pass before a commit
+
+packages: ## Install, as root, the Debian packages that the other targets need
+	@tools/need --install $(GENERATE_NEEDS) $(FORMAT_NEEDS) $(KERNELS_NEEDS) shellcheck:shellcheck
+
+clean: ## Remove what the targets have built
+	rm -f $(BINARY)
+
+need-go:
+	@go list -m >/dev/null ||
+		{ echo 'tcpstate needs Go 1.26 (from 1.21 on, Go fetches it by itself): https://go.dev/doc/install' >&2; exit 1; }

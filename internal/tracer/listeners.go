@@ -1,0 +1,29 @@
+package tracer
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/tcpstate/tcpstate/internal/event"
+)
+
+// AddListeners makes known who listened already, so that what they accept has an owner and old connections a direction.
+// Call it after Open: then none is missed in between, and what the kernel has said since is not overwritten.
+func (t *Tracer) AddListeners(known []event.Listener) error {
+	for _, l := range known {
+		key := bpfListenerKey{Netns: l.Netns, Port: uint32(l.Local.Port())}
+		if !l.Local.Addr().IsUnspecified() {
+			key.Addr = l.Local.Addr().As16()
+		}
+		var value bpfListener
+		value.Owner.CgroupId, value.Owner.Pid = l.Owner.CgroupID, l.Owner.PID
+		value.Owner.Basis, value.Owner.Comm = uint8(l.Owner.Basis), l.Owner.Comm
+		err := t.objects.Listeners.Update(&key, &value, ebpf.UpdateNoExist)
+		if err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
+			return fmt.Errorf("add listener %s: %w", l.Local, err)
+		}
+	}
+	return nil
+}
