@@ -177,7 +177,7 @@ struct counters {
 	__u64 losses_full; /* ... and found no room there either: not even their destination is
 			      known */
 	__u64 conns_full;  /* connections that could not be remembered */
-	__u64 second_copy; /* transitions that recursion protection would have lost */
+	__u64 rescued;	   /* transitions that a further copy of the program handled */
 	__u64 chain_cut;   /* ehash walks that ended at MAX_CHAIN */
 };
 
@@ -235,7 +235,7 @@ struct {
 /* Where a pointer becomes a number that can be computed with; one for each copy. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 2);
+	__uint(max_entries, 5);
 	__type(key, __u32);
 	__type(value, __u64);
 } numbers SEC(".maps");
@@ -446,23 +446,29 @@ static __always_inline void infer_direction(struct event *e, struct sock *sk)
 	}
 }
 
-static __always_inline struct conn *find_conn(struct sock *sk)
+/* The entry of a socket: of its connection, or of the one before. */
+static __always_inline struct conn *find_entry(struct sock *sk)
 {
 	__u64 key = (__u64)sk;
-	struct conn *c = bpf_map_lookup_elem(&conns, &key);
 
-	return c && c->live ? c : NULL;
+	return bpf_map_lookup_elem(&conns, &key);
+}
+
+static __always_inline struct conn *find_conn(struct sock *sk)
+{
+	struct conn *entry = find_entry(sk);
+
+	return entry && entry->live ? entry : NULL;
 }
 
 /* Sockets are reused by the slab allocator, so mostly the entry is there already, from the
  * connection before. */
-static __always_inline void remember(struct sock *sk, const struct conn *c)
+static __always_inline void remember(struct sock *sk, struct conn *entry, const struct conn *c)
 {
 	__u64 key = (__u64)sk;
-	struct conn *old = bpf_map_lookup_elem(&conns, &key);
 
-	if (old)
-		*old = *c;
+	if (entry)
+		*entry = *c;
 	else if (bpf_map_update_elem(&conns, &key, c, BPF_NOEXIST))
 		COUNT(conns_full);
 	else
@@ -491,11 +497,11 @@ static __always_inline int on_connecting(struct sock *sk)
 	c.bound_port = sk->__sk_common.skc_num;
 	c.direction = OUTBOUND;
 	current_owner(&c.owner, OWNER_CONNECT);
-	remember(sk, &c);
+	remember(sk, find_entry(sk), &c);
 	return 0;
 }
 
-static __always_inline void accepted(struct event *e, struct sock *sk)
+static __always_inline void accepted(struct event *e, struct sock *sk, struct conn *entry)
 {
 	struct listener *l = find_listener(e);
 	struct conn c = {.live = true};
@@ -511,7 +517,7 @@ static __always_inline void accepted(struct event *e, struct sock *sk)
 	c.hash = sk->__sk_common.skc_hash;
 	c.direction = INBOUND;
 	c.state = e->new_state;
-	remember(sk, &c);
+	remember(sk, entry, &c);
 	e->kind = ACCEPT;
 	fill_from_conn(e, &c);
 }
@@ -533,7 +539,8 @@ static __always_inline __u64 packet_time(struct tcp_sock *tp, const struct conn 
  * open). */
 static __always_inline int on_established(struct sock *sk, struct tcp_sock *tp, int old, int new)
 {
-	struct conn *c = find_conn(sk);
+	struct conn *entry = find_entry(sk);
+	struct conn *c = entry && entry->live ? entry : NULL;
 	struct event e = {};
 
 	e.time_ns = packet_time(tp, c, new);
@@ -551,7 +558,7 @@ static __always_inline int on_established(struct sock *sk, struct tcp_sock *tp, 
 		e.direction = OUTBOUND;
 		e.flags &= ~PREEXISTING; /* it opens now, even if its connect() was not seen */
 	} else {
-		accepted(&e, sk);
+		accepted(&e, sk, entry);
 	}
 	send(&e);
 	return 0;
@@ -562,7 +569,8 @@ static __always_inline int on_established(struct sock *sk, struct tcp_sock *tp, 
  * opened by init for somebody else. */
 static __always_inline int on_closing(struct sock *sk)
 {
-	struct conn *c = find_conn(sk);
+	struct conn *entry = find_entry(sk);
+	struct conn *c = entry && entry->live ? entry : NULL;
 
 	if (c && (c->owner.basis == OWNER_CONNECT ||
 		  (c->owner.basis == OWNER_LISTENER && c->owner.pid != 1)))
@@ -575,7 +583,7 @@ static __always_inline int on_closing(struct sock *sk)
 		struct conn seen = {.live = true};
 
 		current_owner(&seen.owner, OWNER_CLOSER);
-		remember(sk, &seen);
+		remember(sk, entry, &seen);
 	}
 	return 0;
 }
@@ -915,14 +923,12 @@ static __always_inline struct mark mark_of(struct sock *sk, int old, int new, __
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(inet_sock_set_state, struct sock *sk, int old, int new)
 {
-	struct mark m;
+	struct mark m = mark_of(sk, old, new, 0);
 
-	if (sk->sk_protocol != IPPROTO_TCP)
-		return 0;
-	m = mark_of(sk, old, new, 0);
 	if (!m.slot)
 		return 0;
-	on_transition(sk, old, new);
+	if (sk->sk_protocol == IPPROTO_TCP)
+		on_transition(sk, old, new);
 	*m.slot = m.value;
 	return 0;
 }
@@ -930,32 +936,42 @@ int BPF_PROG(inet_sock_set_state, struct sock *sk, int old, int new)
 /* What the mark says can have been overwritten by a socket that shares the slot. */
 static __always_inline bool was_handled(struct sock *sk, int new)
 {
-	__u64 key = (__u64)sk;
-	struct conn *c = bpf_map_lookup_elem(&conns, &key);
+	struct conn *entry = find_entry(sk);
 
-	return c && c->state == new;
+	return entry && entry->state == new;
 }
 
-/* Since 6.2 a program does not run again on a CPU on which it was interrupted or preempted, so that
- * transition would be lost. This second copy handles what the first has not. It must be attached
- * after the first, and detached before it. Whether the first one handled a transition is known by a
- * mark, not by whether it is running: it can be interrupted before it does anything, too. A
- * socket's transitions are serialized by its lock, and none follows itself. */
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(inet_sock_set_state_again, struct sock *sk, int old, int new)
+static __always_inline int handle_missed(struct sock *sk, int old, int new, __u32 copy)
 {
-	struct mark m;
+	struct mark m = mark_of(sk, old, new, copy);
 
-	if (sk->sk_protocol != IPPROTO_TCP)
-		return 0;
-	m = mark_of(sk, old, new, 1);
 	if (!m.slot || *(volatile __u64 *)m.slot == m.value || was_handled(sk, new))
 		return 0;
-	COUNT(second_copy);
-	on_transition(sk, old, new);
+	COUNT(rescued);
+	if (sk->sk_protocol == IPPROTO_TCP)
+		on_transition(sk, old, new);
 	*m.slot = m.value;
 	return 0;
 }
+
+/* Since 6.2 a program does not run again on a CPU on which it was interrupted, so a softirq's
+ * transitions would be lost. A further copy handles what those before it have not. It must be
+ * attached after them, and detached before. Whether a transition was handled is known by a mark,
+ * not by whether a copy is running: it can be interrupted before it does anything, too. A socket's
+ * transitions are serialized by its lock, and none follows itself. One further copy is enough where
+ * only softirqs interrupt. Since 7.0 tracepoints can be preempted, for milliseconds in which other
+ * tasks and their softirqs come by: there, four take turns. */
+#define FURTHER_COPY(n)                                                                            \
+	SEC("tp_btf/inet_sock_set_state")                                                          \
+	int BPF_PROG(inet_sock_set_state_##n, struct sock *sk, int old, int new)                   \
+	{                                                                                          \
+		return handle_missed(sk, old, new, n);                                             \
+	}
+
+FURTHER_COPY(1)
+FURTHER_COPY(2)
+FURTHER_COPY(3)
+FURTHER_COPY(4)
 
 static __always_inline void fill_open(struct event *e, struct tcp_sock *tp, const struct conn *c)
 {

@@ -54,35 +54,35 @@ var reportContract = object{
 	}},
 }
 
-// keeps fails the test for every way in which v is not what the contract says.
-func keeps(tb testing.TB, path string, contract, v any) {
-	tb.Helper()
+// breaches are all ways in which v is not what the contract says.
+func breaches(path string, contract, v any) (all []string) {
 	switch c := contract.(type) {
 	case object:
 		o, ok := v.(object)
 		if !ok {
-			tb.Errorf("%s is %v, want an object", path, v)
+			return []string{fmt.Sprintf("%s is %v, want an object", path, v)}
 		}
 		for _, name := range slices.Sorted(maps.Keys(c)) {
 			if _, ok := o[name]; !ok {
-				tb.Errorf("%s.%s is missing", path, name)
+				all = append(all, fmt.Sprintf("%s.%s is missing", path, name))
 				continue
 			}
-			keeps(tb, path+"."+name, c[name], o[name])
+			all = append(all, breaches(path+"."+name, c[name], o[name])...)
 		}
 	case array:
 		a, ok := v.(array)
 		if !ok {
-			tb.Errorf("%s is %v, want an array", path, v)
+			return []string{fmt.Sprintf("%s is %v, want an array", path, v)}
 		}
 		for i := range a {
-			keeps(tb, fmt.Sprintf("%s[%d]", path, i), c[0], a[i])
+			all = append(all, breaches(fmt.Sprintf("%s[%d]", path, i), c[0], a[i])...)
 		}
 	case string:
 		if !fits(c, v) {
-			tb.Errorf("%s is %v, want %s", path, v, c)
+			all = append(all, fmt.Sprintf("%s is %v, want %s", path, v, c))
 		}
 	}
+	return all
 }
 
 func fits(kind string, v any) bool {
@@ -116,11 +116,11 @@ func (p *process) jsonLines(tb testing.TB) []object {
 	tb.Helper()
 	var events []object
 	for line := range strings.Lines(p.stdout.String()) {
-		events = append(events, parse(tb, line))
-		keeps(tb, fmt.Sprintf("line %d", len(events)), traceContract, events[len(events)-1])
-		if tb.Failed() {
-			tb.Fatalf("line %d is %s", len(events), line)
+		e := parse(tb, line)
+		if all := breaches("event", traceContract, e); all != nil {
+			tb.Fatalf("%q in line %d: %s", all, len(events)+1, line)
 		}
+		events = append(events, e)
 	}
 	return events
 }

@@ -32,5 +32,9 @@ const (
 // run is the program without the process around it.
 func run(args []string, stdout, stderr io.Writer) int {
 	env := &env{stdout: stdout, stderr: stderr, args: args}
-	return env.exitCode(newRoot(env).Execute())
+	err := newRoot(env).Execute()
+	if env.help.err != nil {
+		err = failure{env.help.err}
+	}
+	return env.exitCode(err)
 }

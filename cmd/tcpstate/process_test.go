@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -83,12 +84,16 @@ func trace(tb testing.TB, args ...string) *process {
 	return traceAll(tb, args)[0]
 }
 
-// traceAll starts several at once and waits until all trace.
+// traceAll starts several at once and waits until all trace. Their ring buffers are large unless args say otherwise:
+// tests of other packages run at the same time, and what those do must not push out the details that are looked for.
 func traceAll(tb testing.TB, lines ...[]string) []*process {
 	tb.Helper()
 	testnet.RequireTracing(tb)
 	var started []*process
 	for _, args := range lines {
+		if !slices.Contains(args, "--ring") {
+			args = append(slices.Clone(args), "--ring", "32M")
+		}
 		started = append(started, command(args...).start(tb))
 	}
 	for _, p := range started {

@@ -19,6 +19,7 @@ type env struct {
 	stdout, stderr io.Writer
 	args           []string
 	verbose        bool
+	help           sticky // help, version and completion scripts, which cobra writes
 }
 
 // failure is an error of a verb at work, as opposed to one of its usage.
@@ -45,7 +46,8 @@ func newRoot(e *env) *cobra.Command {
 			return cmd.Help()
 		},
 	}
-	root.SetOut(e.stdout)
+	e.help.Writer = e.stdout
+	root.SetOut(&e.help)
 	root.SetErr(e.stderr)
 	root.SetArgs(e.args)
 	root.SetFlagErrorFunc(e.flagError)
@@ -58,6 +60,20 @@ func newRoot(e *env) *cobra.Command {
 	}
 	strictCompletion(root)
 	return root
+}
+
+// sticky remembers the first error of its writes, for cobra forgets some.
+type sticky struct {
+	io.Writer
+	err error
+}
+
+func (s *sticky) Write(p []byte) (int, error) {
+	n, err := s.Writer.Write(p)
+	if s.err == nil && err != nil {
+		s.err = fmt.Errorf("write result: %w", err)
+	}
+	return n, err
 }
 
 // exitCode prints what went wrong, once, on one line, and turns it into an exit code.

@@ -39,7 +39,8 @@ func TestTraceCountsWhatTheClientCounts(t *testing.T) {
 			t.Fatalf("an event of another namespace: %v", e)
 		}
 	}
-	if got := p.stderr.String(); !strings.HasSuffix(got, "tcpstate: nothing was lost\n") {
+	// Other tests at the same time can fill the ring buffer, which is no loss of ours.
+	if got := p.stderr.String(); !strings.HasSuffix(got, "tcpstate: nothing was lost\n") && !strings.HasSuffix(got, "; totals are exact\n") {
 		t.Errorf("the last words are %q", got)
 	}
 }

@@ -96,6 +96,7 @@ func (s *server) calls(tb testing.TB, name string, questions, refused int) (pid 
 	tb.Helper()
 	s.ns.Do(tb, func() {
 		dead := netip.AddrPortFrom(s.addr.Addr(), deadPort)
+		before := connections()
 		c := testnet.StartChild("client", []string{
 			name, s.addr.String(), strconv.Itoa(questions), dead.String(), strconv.Itoa(refused),
 		})
@@ -104,8 +105,14 @@ func (s *server) calls(tb testing.TB, name string, questions, refused int) (pid 
 			testnet.Fail("the client counted %s, want %s", got, want)
 		}
 		c.Wait()
+		testnet.Until("the server's ends to be closed", func() bool { return connections() <= before })
 	})
 	return pid
+}
+
+// connections is how many the thread's namespace has, listening sockets and refused calls not excepted.
+func connections() int {
+	return testnet.ReadSockstat().InUse + int(testnet.ReadCounters()["TcpCurrEstab"])
 }
 
 // of is the filter for a namespace.

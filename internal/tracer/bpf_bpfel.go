@@ -38,7 +38,7 @@ type bpfCounters struct {
 	RingFull   uint64
 	LossesFull uint64
 	ConnsFull  uint64
-	SecondCopy uint64
+	Rescued    uint64
 	ChainCut   uint64
 }
 
@@ -138,19 +138,22 @@ type bpfLossKey struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	bpfMapConns                  = "conns"
-	bpfMapCounts                 = "counts"
-	bpfMapEvents                 = "events"
-	bpfMapHandled                = "handled"
-	bpfMapListeners              = "listeners"
-	bpfMapLosses                 = "losses"
-	bpfMapNumbers                = "numbers"
-	bpfProgInetSockSetState      = "inet_sock_set_state"
-	bpfProgInetSockSetStateAgain = "inet_sock_set_state_again"
-	bpfProgOpenConnections       = "open_connections"
-	bpfVarConnsLazy              = "conns_lazy"
-	bpfVarProbeReads             = "probe_reads"
-	bpfVarWakeMark               = "wake_mark"
+	bpfMapConns              = "conns"
+	bpfMapCounts             = "counts"
+	bpfMapEvents             = "events"
+	bpfMapHandled            = "handled"
+	bpfMapListeners          = "listeners"
+	bpfMapLosses             = "losses"
+	bpfMapNumbers            = "numbers"
+	bpfProgInetSockSetState  = "inet_sock_set_state"
+	bpfProgInetSockSetState1 = "inet_sock_set_state_1"
+	bpfProgInetSockSetState2 = "inet_sock_set_state_2"
+	bpfProgInetSockSetState3 = "inet_sock_set_state_3"
+	bpfProgInetSockSetState4 = "inet_sock_set_state_4"
+	bpfProgOpenConnections   = "open_connections"
+	bpfVarConnsLazy          = "conns_lazy"
+	bpfVarProbeReads         = "probe_reads"
+	bpfVarWakeMark           = "wake_mark"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -195,9 +198,12 @@ type bpfSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
-	InetSockSetState      *ebpf.ProgramSpec `ebpf:"inet_sock_set_state"`
-	InetSockSetStateAgain *ebpf.ProgramSpec `ebpf:"inet_sock_set_state_again"`
-	OpenConnections       *ebpf.ProgramSpec `ebpf:"open_connections"`
+	InetSockSetState  *ebpf.ProgramSpec `ebpf:"inet_sock_set_state"`
+	InetSockSetState1 *ebpf.ProgramSpec `ebpf:"inet_sock_set_state_1"`
+	InetSockSetState2 *ebpf.ProgramSpec `ebpf:"inet_sock_set_state_2"`
+	InetSockSetState3 *ebpf.ProgramSpec `ebpf:"inet_sock_set_state_3"`
+	InetSockSetState4 *ebpf.ProgramSpec `ebpf:"inet_sock_set_state_4"`
+	OpenConnections   *ebpf.ProgramSpec `ebpf:"open_connections"`
 }
 
 // bpfMapSpecs contains maps before they are loaded into the kernel.
@@ -276,15 +282,21 @@ type bpfVariables struct {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
-	InetSockSetState      *ebpf.Program `ebpf:"inet_sock_set_state"`
-	InetSockSetStateAgain *ebpf.Program `ebpf:"inet_sock_set_state_again"`
-	OpenConnections       *ebpf.Program `ebpf:"open_connections"`
+	InetSockSetState  *ebpf.Program `ebpf:"inet_sock_set_state"`
+	InetSockSetState1 *ebpf.Program `ebpf:"inet_sock_set_state_1"`
+	InetSockSetState2 *ebpf.Program `ebpf:"inet_sock_set_state_2"`
+	InetSockSetState3 *ebpf.Program `ebpf:"inet_sock_set_state_3"`
+	InetSockSetState4 *ebpf.Program `ebpf:"inet_sock_set_state_4"`
+	OpenConnections   *ebpf.Program `ebpf:"open_connections"`
 }
 
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
 		p.InetSockSetState,
-		p.InetSockSetStateAgain,
+		p.InetSockSetState1,
+		p.InetSockSetState2,
+		p.InetSockSetState3,
+		p.InetSockSetState4,
 		p.OpenConnections,
 	)
 }

@@ -29,47 +29,36 @@ func (t *Tracer) decode(sample []byte, ev *event.Event) error {
 	return nil
 }
 
+// convert sets field by field: a literal would be built beside ev and copied.
 func (t *Tracer) convert(raw *bpfEvent, ev *event.Event) {
-	*ev = event.Event{
-		UnixNano:             t.clock.unixNano(raw.TimeNs),
-		Kind:                 event.Kind(raw.Kind),
-		Direction:            event.Direction(raw.Direction),
-		DirectionBasis:       event.Exact,
-		Netns:                raw.Netns,
-		Owner:                event.Owner{PID: raw.Owner.Pid, CgroupID: raw.Owner.CgroupId, Comm: raw.Owner.Comm, Basis: event.OwnerBasis(raw.Owner.Basis)},
-		Local:                addrPort(raw.Src, raw.Sport),
-		Remote:               addrPort(raw.Dst, raw.Dport),
-		OldState:             event.State(raw.OldState),
-		NewState:             event.State(raw.NewState),
-		Substate:             event.State(raw.Substate),
-		ClosedBy:             event.Closer(raw.ClosedBy),
-		Error:                event.Error(raw.Error),
-		Basis:                event.Basis(raw.Basis),
-		Cause:                event.Cause(raw.Cause),
-		Preexisting:          raw.Flags&flagPreexisting != 0,
-		Counted:              raw.Flags&flagCounted != 0,
-		Lifetime:             event.Unknown,
-		ConnectTime:          event.Unknown,
-		Idle:                 event.Unknown,
-		SentBytes:            raw.SentBytes,
-		ReceivedBytes:        raw.ReceivedBytes,
-		SentSegments:         raw.SegsOut,
-		ReceivedSegments:     raw.SegsIn,
-		SentDataSegments:     raw.DataSegsOut,
-		ReceivedDataSegments: raw.DataSegsIn,
-		Retransmits:          raw.Retransmits,
-	}
+	ev.UnixNano = t.clock.unixNano(raw.TimeNs)
+	ev.Kind, ev.Of, ev.Count = event.Kind(raw.Kind), 0, 0
+	ev.Direction, ev.DirectionBasis = event.Direction(raw.Direction), event.Exact
 	if raw.Flags&flagDirectionInferred != 0 {
 		ev.DirectionBasis = event.Inferred
 	}
-	if ev.Counted && raw.EstablishedNs != 0 {
-		ev.Idle = time.Duration(raw.IdleJiffies) * t.clock.jiffy
-	}
-	setDurations(raw, ev)
+	ev.Netns = raw.Netns
+	ev.Owner.PID, ev.Owner.CgroupID = raw.Owner.Pid, raw.Owner.CgroupId
+	ev.Owner.Comm, ev.Owner.Basis = raw.Owner.Comm, event.OwnerBasis(raw.Owner.Basis)
+	ev.Local, ev.Remote = addrPort(raw.Src, raw.Sport), addrPort(raw.Dst, raw.Dport)
+	ev.OldState, ev.NewState, ev.Substate = event.State(raw.OldState), event.State(raw.NewState), event.State(raw.Substate)
+	ev.ClosedBy = event.Closer(raw.ClosedBy)
+	ev.Error, ev.Basis, ev.Cause = event.Error(raw.Error), event.Basis(raw.Basis), event.Cause(raw.Cause)
+	ev.Preexisting = raw.Flags&flagPreexisting != 0
+	ev.Counted = raw.Flags&flagCounted != 0
+	ev.SentBytes, ev.ReceivedBytes = raw.SentBytes, raw.ReceivedBytes
+	ev.SentSegments, ev.ReceivedSegments = raw.SegsOut, raw.SegsIn
+	ev.SentDataSegments, ev.ReceivedDataSegments = raw.DataSegsOut, raw.DataSegsIn
+	ev.Retransmits = raw.Retransmits
+	t.setDurations(raw, ev)
 }
 
 // setDurations derives what the three times of a record allow. A connection that began before tracing has none.
-func setDurations(raw *bpfEvent, ev *event.Event) {
+func (t *Tracer) setDurations(raw *bpfEvent, ev *event.Event) {
+	ev.Lifetime, ev.ConnectTime, ev.Idle = event.Unknown, event.Unknown, event.Unknown
+	if ev.Counted && raw.EstablishedNs != 0 {
+		ev.Idle = time.Duration(raw.IdleJiffies) * t.clock.jiffy
+	}
 	if raw.EstablishedNs != 0 {
 		if ev.Kind != event.Connect && ev.Kind != event.Accept {
 			ev.Lifetime = time.Duration(raw.TimeNs - raw.EstablishedNs)

@@ -20,7 +20,7 @@ func (t *Tracer) AddListeners(known []event.Listener) error {
 		var value bpfListener
 		value.Owner.CgroupId, value.Owner.Pid = l.Owner.CgroupID, l.Owner.PID
 		value.Owner.Basis, value.Owner.Comm = uint8(l.Owner.Basis), l.Owner.Comm
-		err := t.objects.Listeners.Update(&key, &value, ebpf.UpdateNoExist)
+		err := t.maps.Listeners.Update(&key, &value, ebpf.UpdateNoExist)
 		if err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
 			return fmt.Errorf("add listener %s: %w", l.Local, err)
 		}

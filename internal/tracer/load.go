@@ -52,7 +52,7 @@ func (t *Tracer) open(o Options) (err error) {
 		}
 		return err
 	}
-	if t.reader, err = ringbuf.NewReader(t.objects.Events); err != nil {
+	if t.reader, err = ringbuf.NewReader(t.maps.Events); err != nil {
 		return fmt.Errorf("open ring buffer: %w", err)
 	}
 	return t.attach()
@@ -95,30 +95,48 @@ func (t *Tracer) loadWith(o Options, probeReads bool) error {
 	if err := spec.Variables["probe_reads"].Set(probeReads); err != nil {
 		return fmt.Errorf("set probe reads: %w", err)
 	}
-	if probeReads {
-		err = spec.LoadAndAssign(&t.objects, nil)
-	} else {
-		err = t.loadWithoutIterator(spec)
+	copies := furtherCopies()
+	for n := copies + 1; n <= maxFurtherCopies; n++ {
+		delete(spec.Programs, furtherCopy(n))
 	}
-	if err != nil {
+	if !probeReads {
+		delete(spec.Programs, "open_connections")
+	}
+	if err := t.loadSpec(spec, copies); err != nil {
 		return fmt.Errorf("load BPF program: %w", err)
 	}
 	return nil
 }
 
-func (t *Tracer) loadWithoutIterator(spec *ebpf.CollectionSpec) error {
-	delete(spec.Programs, "open_connections")
-	var programs struct {
-		State *ebpf.Program `ebpf:"inet_sock_set_state"`
-		Again *ebpf.Program `ebpf:"inet_sock_set_state_again"`
-		bpfMaps
-	}
-	if err := spec.LoadAndAssign(&programs, nil); err != nil {
+func (t *Tracer) loadSpec(spec *ebpf.CollectionSpec, copies int) error {
+	collection, err := ebpf.NewCollection(spec)
+	if err != nil {
 		return err
 	}
-	t.objects.bpfMaps = programs.bpfMaps
-	t.objects.InetSockSetState, t.objects.InetSockSetStateAgain = programs.State, programs.Again
+	defer collection.Close()
+	if err := collection.Assign(&t.maps); err != nil {
+		return err
+	}
+	t.programs = []*ebpf.Program{collection.DetachProgram("inet_sock_set_state")}
+	for n := 1; n <= copies; n++ {
+		t.programs = append(t.programs, collection.DetachProgram(furtherCopy(n)))
+	}
+	t.openConnections = collection.DetachProgram("open_connections")
 	return nil
+}
+
+const maxFurtherCopies = 4
+
+func furtherCopy(n int) string { return fmt.Sprintf("inet_sock_set_state_%d", n) }
+
+// furtherCopies is how many further copies of the program this kernel asks for: see FURTHER_COPY in bpf/tcpstate.bpf.c.
+// Tracepoints can be preempted since 7.0 (include/linux/tracepoint.h, __DECLARE_TRACE); a wrong answer here costs time,
+// or events that are counted as lost.
+func furtherCopies() int {
+	if major, minor := kernelVersion(); major >= 7 || major == 6 && minor >= 19 {
+		return maxFurtherCopies
+	}
+	return 1
 }
 
 // ringSize rounds up to what the kernel takes: a power of two, at least a page.
@@ -133,9 +151,9 @@ func ringSize(bytes int) int {
 	return size
 }
 
-// attach hooks both copies in the one order that is right on all kernels: see inet_sock_set_state_again.
+// attach hooks the copies in the one order that is right on all kernels: each handles what those before it have not.
 func (t *Tracer) attach() error {
-	for _, p := range []*ebpf.Program{t.objects.InetSockSetState, t.objects.InetSockSetStateAgain} {
+	for _, p := range t.programs {
 		l, err := link.AttachTracing(link.TracingOptions{Program: p})
 		if err != nil {
 			return fmt.Errorf("attach inet_sock_set_state: %w", err)
@@ -148,7 +166,7 @@ func (t *Tracer) attach() error {
 
 // Hooks says in words what is attached and what could not be, a line each.
 func (t *Tracer) Hooks() []string {
-	hooks := []string{"tp_btf/inet_sock_set_state and its second copy: connects, accepts, failures, ends"}
+	hooks := []string{fmt.Sprintf("tp_btf/inet_sock_set_state, %d times, so that no interrupted one loses an event: connects, accepts, failures, ends", len(t.programs))}
 	if t.exact {
 		return append(hooks, "ehash walk at FIN_WAIT2 and CLOSING: a TIME_WAIT is reported where the kernel made one")
 	}

@@ -17,14 +17,14 @@ type Loss struct {
 	// Unassigned is how many of those found no room in that table either.
 	Unassigned uint64
 	// Recursion is how many transitions the kernel did not show at all because a BPF program was interrupted on the same
-	// CPU and its second copy was busy, too.
+	// CPU and its further copies were busy, too.
 	Recursion uint64
 	// Sockets is how many connections could not be remembered because Options.Sockets were open already: their events
 	// come without an owner and start.
 	Sockets uint64
 	// ChainCut is how many searches for a timewait socket were given up in a long hash chain.
 	ChainCut uint64
-	// Rescued is how many transitions the second copy of the program handled: not lost, but worth knowing.
+	// Rescued is how many transitions a further copy of the program handled: not lost, but worth knowing.
 	Rescued uint64
 }
 
@@ -34,7 +34,7 @@ func (l Loss) TotalsExact() bool { return l.Unassigned == 0 && l.Recursion == 0 
 // Loss reads the counters.
 func (t *Tracer) Loss() (Loss, error) {
 	var perCPU []bpfCounters
-	if err := t.objects.Counts.Lookup(uint32(0), &perCPU); err != nil {
+	if err := t.maps.Counts.Lookup(uint32(0), &perCPU); err != nil {
 		return Loss{}, fmt.Errorf("read loss counters: %w", err)
 	}
 	var l Loss
@@ -43,9 +43,9 @@ func (t *Tracer) Loss() (Loss, error) {
 		l.Unassigned += c.LossesFull
 		l.Sockets += c.ConnsFull
 		l.ChainCut += c.ChainCut
-		l.Rescued += c.SecondCopy
+		l.Rescued += c.Rescued
 	}
-	stats, err := t.objects.InetSockSetState.Stats()
+	stats, err := t.programs[0].Stats()
 	if err != nil && !errors.Is(err, ebpf.ErrNotSupported) {
 		return Loss{}, fmt.Errorf("read program statistics: %w", err)
 	}
@@ -67,7 +67,7 @@ func (t *Tracer) emitLosses(emit func(*event.Event)) error {
 	}
 	var key bpfLossKey
 	var now bpfLoss
-	it := t.objects.Losses.Iterate()
+	it := t.maps.Losses.Iterate()
 	for it.Next(&key, &now) {
 		if before := t.seenLosses[key]; now != before {
 			t.seenLosses[key] = now

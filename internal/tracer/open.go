@@ -13,10 +13,10 @@ import (
 // emitOpen hands on every remembered connection that is still open, with its counters so far: pools, leaks and
 // websockets never close within a window, and cannot be judged by ends alone.
 func (t *Tracer) emitOpen(emit func(*event.Event)) error {
-	if t.objects.OpenConnections == nil {
+	if t.openConnections == nil {
 		return nil
 	}
-	it, err := link.AttachIter(link.IterOptions{Program: t.objects.OpenConnections, Map: t.objects.Conns})
+	it, err := link.AttachIter(link.IterOptions{Program: t.openConnections, Map: t.maps.Conns})
 	if err != nil {
 		return fmt.Errorf("attach iterator: %w", err)
 	}

@@ -78,7 +78,7 @@ func (t *trace) losses(tb testing.TB) tracer.Loss {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Logf("%d transitions were handled by the second copy of the program", loss.Rescued)
+	tb.Logf("%d transitions were handled by further copies of the program", loss.Rescued)
 	loss.Rescued = 0
 	return loss
 }

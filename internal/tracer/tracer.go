@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 
@@ -23,7 +24,9 @@ const tick = 50 * time.Millisecond
 
 // Tracer is a loaded and attached tracer. It is not safe for concurrent use, but for [Tracer.Loss].
 type Tracer struct {
-	objects bpfObjects
+	maps            bpfMaps
+	programs        []*ebpf.Program // the copies of inet_sock_set_state, in the order of attaching
+	openConnections *ebpf.Program   // nil under lockdown
 	// links keeps the attachments referenced: the garbage collector would detach them silently.
 	links   []link.Link
 	reader  *ringbuf.Reader
@@ -118,11 +121,14 @@ func (t *Tracer) Close() error {
 	if t.reader != nil {
 		errs = append(errs, t.reader.Close())
 	}
-	errs = append(errs, t.objects.Close())
+	for _, p := range append(slices.Clone(t.programs), t.openConnections) {
+		errs = append(errs, p.Close())
+	}
+	errs = append(errs, t.maps.Close())
 	return errors.Join(errs...)
 }
 
-// unlink detaches in the reverse order of attaching: the second copy must not be left alone.
+// unlink detaches in the reverse order of attaching: a further copy must not be left without those before it.
 func (t *Tracer) unlink() error {
 	var errs []error
 	for _, l := range slices.Backward(t.links) {
