@@ -32,15 +32,12 @@ func openLive(e *env, o tracer.Options, f *filter.Set) (*live, error) {
 	if err != nil {
 		return nil, failure{err}
 	}
-	listeners, err := sockets.Listeners(sockets.Options{})
-	if err != nil && e.verbose {
-		e.say("who listens already: %v", err)
-	}
-	if err := t.AddListeners(listeners); err != nil {
+	l := &live{tracer: t, services: service.NewResolver(service.Options{}), filter: f}
+	if err := l.addListeners(e); err != nil {
 		_ = t.Close()
 		return nil, failure{err}
 	}
-	return &live{tracer: t, services: service.NewResolver(service.Options{}), filter: f}, nil
+	return l, nil
 }
 
 // run hands on every event that passes the filter, until ctx is done.
@@ -54,6 +51,15 @@ func (l *live) run(ctx context.Context, emit func(*event.Event, *service.Service
 		emit(e, s)
 	})
 	return asFailure(err)
+}
+
+// addListeners finds out who listened before tracing began. On a large host that takes a second; events wait in the ring.
+func (l *live) addListeners(e *env) error {
+	listeners, err := sockets.Listeners(sockets.Options{})
+	if err != nil && e.verbose {
+		e.say("who listens already (CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH show all of them): %v", err)
+	}
+	return l.tracer.AddListeners(listeners)
 }
 
 // losses are the tracer's own counts, for the report.
@@ -78,12 +84,12 @@ func untilSignal() (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
-// limit makes ctx end after d, 0 for never. Call it when tracing has begun: loading takes its time, too.
-func limit(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+// limit makes ctx end when d has been traced, 0 for never. Loading takes its time, too, and does not count.
+func (l *live) limit(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	if d == 0 {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, d)
+	return context.WithTimeout(ctx, time.Until(time.Unix(0, l.tracer.Window().Start).Add(d)))
 }
 
 // header says on standard error what is being traced, since when nothing happens nothing else would.

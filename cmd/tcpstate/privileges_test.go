@@ -81,7 +81,7 @@ func TestAMissingCapabilityIsNamedWithHowToGrantIt(t *testing.T) {
 					t.Errorf("standard error: %s", why)
 				}
 				for _, want := range []string{
-					": tracing needs " + test.want + ": run it as root (sudo ", "(sudo setcap cap_bpf,cap_perfmon=ep tcpstate)",
+					": loading and attaching the BPF program needs " + test.want + ": run it as root (sudo ", "(sudo setcap cap_bpf,cap_perfmon=ep tcpstate)",
 				} {
 					if !strings.Contains(said, want) {
 						t.Errorf("no %q in %q", want, said)

@@ -84,7 +84,7 @@ func runReport(e *env, f *reportFlags) (err error) {
 	}
 	defer l.tracer.Close()
 	l.header(e, f.length.Duration)
-	ctx, ended := limit(ctx, f.length.Duration)
+	ctx, ended := l.limit(ctx, f.length.Duration)
 	defer ended()
 	table := churn.New(churn.Options{MaxRows: f.destinations.n, Start: l.tracer.Window().Start})
 	if err := l.run(ctx, func(ev *event.Event, _ *service.Service) { table.Observe(ev) }); err != nil {

@@ -73,7 +73,7 @@ func runTrace(e *env, f *traceFlags) (err error) {
 		return err
 	}
 	l.header(e, f.length.Duration)
-	ctx, ended := limit(ctx, f.length.Duration)
+	ctx, ended := l.limit(ctx, f.length.Duration)
 	defer ended()
 	lines = traceWriter(e, f, out)
 	write(lines.Flush())

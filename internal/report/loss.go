@@ -8,7 +8,7 @@ func (l *Loss) sentence() string {
 	if l.EventsLost == 0 && l.TotalsExact {
 		s = append(s, "Nothing was lost: totals are exact")
 	} else {
-		s = append(s, count(l.EventsLost, "event")+" lost in detail")
+		s = append(s, count(l.EventsLost, "event")+" on this host lost in detail")
 		if l.TotalsExact {
 			s = append(s, "the kernel counted them: totals are exact")
 		} else {

@@ -24,8 +24,9 @@ import (
 	"github.com/tcpstate/tcpstate/internal/testnet"
 )
 
-// BenchmarkProgram compares the mean run time of both copies of the program with that of an empty one on the same hook,
-// all attached at once, over all transitions of loopback connections. One operation is 1,000 connections.
+// BenchmarkProgram compares the mean run times of the program and its further copies with that of an empty one on the
+// same hook, all attached at once, over all transitions of loopback connections. One operation is 1,000 connections.
+// About 60 ns of each time are the measuring itself, so the sum counts them once a copy.
 func BenchmarkProgram(b *testing.B) {
 	testnet.RequireTracing(b)
 	stats, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME))
@@ -37,18 +38,22 @@ func BenchmarkProgram(b *testing.B) {
 	programs := append([]*ebpf.Program{emptyProgram(b)}, t.programs...)
 	ns := testnet.New(b)
 	connect(b, ns, 1000)
-	var empty, first, second, firstRatio, ratio []float64
+	var empty, first, further, firstRatio, ratio []float64
 	for b.Loop() {
 		before := runs(b, programs)
 		connect(b, ns, 1000)
 		mean := meanRuns(before, runs(b, programs))
-		empty, first, second = append(empty, mean[0]), append(first, mean[1]), append(second, mean[2])
-		firstRatio, ratio = append(firstRatio, mean[1]/mean[0]), append(ratio, (mean[1]+mean[2])/mean[0])
+		copies := 0.0
+		for _, ns := range mean[2:] {
+			copies += ns
+		}
+		empty, first, further = append(empty, mean[0]), append(first, mean[1]), append(further, copies)
+		firstRatio, ratio = append(firstRatio, mean[1]/mean[0]), append(ratio, (mean[1]+copies)/mean[0])
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(median(empty), "empty-ns")
 	b.ReportMetric(median(first), "first-ns")
-	b.ReportMetric(median(second), "second-ns")
+	b.ReportMetric(median(further), "further-ns")
 	b.ReportMetric(median(firstRatio), "first-ratio")
 	b.ReportMetric(median(ratio), "ratio")
 	b.ReportMetric(4, "ratio-max")
@@ -100,7 +105,7 @@ func mustLoad(b *testing.B, spec *ebpf.ProgramSpec) *ebpf.Program {
 // connect makes n connections of ten transitions each, closed by the client first.
 func connect(b *testing.B, ns *testnet.Namespace, n int) {
 	ns.Do(b, func() {
-		l := testnet.Listen(testnet.Server, 80)
+		l := testnet.Listen(testnet.Server, 0) // another port each time, so that those to connect from last
 		defer l.Close()
 		for range n {
 			c := testnet.Dial(l.Local)

@@ -15,51 +15,71 @@ import (
 type LoadError struct {
 	Err  error
 	Hint string // one sentence; "" when nothing better is known than Err
+	// Missing are the capabilities that this process lacks.
+	Missing []string
 	// VerifierLog is the kernel's whole reasoning, many lines, when it refused the program.
 	VerifierLog string
 }
 
+// Error begins with what to do; what the kernel said follows, unless it would mislead: it does not say which capability
+// is missing.
 func (e *LoadError) Error() string {
-	if e.Hint == "" {
+	switch {
+	case e.Hint == "":
 		return e.Err.Error()
+	case len(e.Missing) > 0:
+		return e.Hint
+	default:
+		return e.Hint + " (" + e.Err.Error() + ")"
 	}
-	return e.Err.Error() + ": " + e.Hint
 }
 
 func (e *LoadError) Unwrap() error { return e.Err }
 
 func explain(err error) error {
-	le := &LoadError{Err: err}
+	f := factsOfHost()
+	le := &LoadError{Err: err, Missing: f.missing, Hint: hint(err, f)}
 	var ve *ebpf.VerifierError
 	if errors.As(err, &ve) {
 		le.VerifierLog = fmt.Sprintf("%+v", ve)
 	}
-	le.Hint = hint(err)
 	return le
 }
 
-// hint names the likeliest reason, commonest first.
-func hint(err error) string {
-	if missing := missingCapabilities(); len(missing) > 0 {
-		return "tracing needs " + strings.Join(missing, " and ") + ": run it as root (sudo tcpstate …), or grant them " +
-			"(sudo setcap cap_bpf,cap_perfmon=ep tcpstate)"
-	}
-	if major, minor := kernelVersion(); major < 5 || major == 5 && minor < 10 {
-		return fmt.Sprintf("tracing needs Linux 5.10 or later; this is %d.%d", major, minor)
-	}
-	if _, statErr := os.Stat("/sys/kernel/btf/vmlinux"); statErr != nil {
-		return "this kernel has no BTF type information (/sys/kernel/btf/vmlinux): it needs CONFIG_DEBUG_INFO_BTF=y, which " +
-			"distribution kernels have"
-	}
-	if errors.Is(err, unix.EPERM) {
-		if mode := lockdown(); mode != "" && mode != "none" {
-			return "the kernel is locked down (" + mode + "), which refuses BPF"
-		}
+// facts are what can keep a host from tracing.
+type facts struct {
+	missing      []string // capabilities
+	major, minor int      // of the kernel
+	btf          bool
+	lockdown     string
+}
+
+func factsOfHost() facts {
+	f := facts{missing: missingCapabilities(), lockdown: lockdown()}
+	f.major, f.minor = kernelVersion()
+	_, err := os.Stat("/sys/kernel/btf/vmlinux")
+	f.btf = err == nil
+	return f
+}
+
+// hint names the likeliest reason, commonest first, and what to do.
+func hint(err error, f facts) string {
+	switch {
+	case f.major < 5 || f.major == 5 && f.minor < 10:
+		return fmt.Sprintf("tracing needs Linux 5.10 or later; this is %d.%d", f.major, f.minor)
+	case !f.btf:
+		return "this kernel has no BTF type information (/sys/kernel/btf/vmlinux): tracing needs a kernel with " +
+			"CONFIG_DEBUG_INFO_BTF=y, as distributions ship it"
+	case len(f.missing) > 0:
+		return "loading and attaching the BPF program needs " + strings.Join(f.missing, " and ") +
+			": run it as root (sudo tcpstate …), or grant it once (sudo setcap cap_bpf,cap_perfmon=ep tcpstate)"
+	case errors.Is(err, unix.EPERM) && f.lockdown != "" && f.lockdown != "none":
+		return "the kernel is locked down (" + f.lockdown + ") and refuses the BPF program"
+	case errors.Is(err, unix.EPERM):
 		return "the kernel refuses BPF although the capabilities are there: a container's seccomp profile or a security " +
 			"module may forbid bpf(2)"
-	}
-	if errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.E2BIG) {
-		return "not enough memory for the maps: try a smaller --ring or --sockets"
+	case errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.E2BIG):
+		return "there is not enough memory for the maps: try a smaller --ring or --sockets"
 	}
 	return ""
 }

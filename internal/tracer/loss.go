@@ -28,8 +28,11 @@ type Loss struct {
 	Rescued uint64
 }
 
-// TotalsExact reports whether all totals are exact in spite of what was lost.
-func (l Loss) TotalsExact() bool { return l.Unassigned == 0 && l.Recursion == 0 && l.ChainCut == 0 }
+// TotalsExact reports whether all totals, of every destination and service, are exact in spite of what was lost. A
+// connection that could not be remembered is counted, but nobody knows for whom.
+func (l Loss) TotalsExact() bool {
+	return l.Unassigned == 0 && l.Recursion == 0 && l.ChainCut == 0 && l.Sockets == 0
+}
 
 // Loss reads the counters.
 func (t *Tracer) Loss() (Loss, error) {
