@@ -41,7 +41,7 @@ func runDemo(e *env) error {
 	if err != nil {
 		return failure{err}
 	}
-	e.say("three clients and a server run for %s in network namespace %d; nothing leaves this host", demoLength, incident.Netns)
+	e.say("three clients and a server run for %s in a network namespace of their own (%d)", demoLength, incident.Netns)
 	for _, c := range incident.Clients {
 		e.say("  %-14s %s (%s)", c.Name, c.What, c.Addr)
 	}
@@ -105,11 +105,11 @@ func judgeDemo(e *env, incident *demo.Incident, doc *report.Document) error {
 		}
 		mark := "right"
 		if found != c.Verdict || opened != c.Connected || failed != c.Failed {
-			mark = fmt.Sprintf("WRONG: it is %s", c.Verdict)
+			mark = fmt.Sprintf("WRONG, it is %s", c.Verdict)
 			wrong++
 		}
-		fmt.Fprintf(e.stdout, "%s %s. Verdict: %s, %s. It counted %d connects and %d failures itself; the report says %d and %d.\n",
-			c.Name, c.What, found, mark, c.Connected, c.Failed, opened, failed)
+		fmt.Fprintf(e.stdout, "%s %s\n  verdict %s: %s\n  connects: %d by its own count, %d in the report; failures: %d and %d\n",
+			c.Name, c.What, found, mark, c.Connected, opened, c.Failed, failed)
 	}
 	if wrong > 0 {
 		return failure{fmt.Errorf("the demo found %d of %d clients wrong", wrong, len(incident.Clients))}

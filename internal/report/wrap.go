@@ -29,11 +29,25 @@ func cellsOf(r rune) int {
 	return 1
 }
 
+// words splits text at blanks, but keeps a number and its unit together.
+func words(text string) []string {
+	var words []string
+	for _, word := range strings.Split(text, " ") {
+		last := len(words) - 1
+		if unit := strings.TrimRight(word, ".,;:"); (unit == "s" || unit == "%") && last >= 0 && !strings.Contains(words[last], " ") {
+			words[last] += " " + word
+			continue
+		}
+		words = append(words, word)
+	}
+	return words
+}
+
 // wrap writes text behind first, broken at blanks so that lines fit in width (0: never); further lines begin with rest.
 func wrap(b *strings.Builder, width int, first, rest, text string) {
 	line, used := first, cells(first)
 	empty := true
-	for _, word := range strings.Split(text, " ") {
+	for _, word := range words(text) {
 		n := cells(word)
 		if width > 0 && !empty && used+1+n > width {
 			b.WriteString(line + "\n")
