@@ -31,6 +31,8 @@ GOLANGCI := go tool -modfile=tools/go.mod golangci-lint
 SHELLCHECK := shellcheck --severity=warning --exclude=SC1010,SC2054,SC2187
 FUZZTIME ?= 10s
 BENCHTIME ?= 1s
+# How often the host is measured with tracing and without.
+PAIRS ?= 5
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
 .PHONY: help build demo test test-kernels fuzz bench generate check-generated format lint check \
@@ -60,8 +62,11 @@ fuzz: need-go ## Fuzz each decoder and parser for FUZZTIME
 		go test -run '^$$' -fuzz "^$${name#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"
 	done
 
-bench: need-go ## Measure: user side everywhere, kernel side as root
-	go test -p 1 -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+bench: need-go ## Print what it costs beside the limits; as root also what tracing takes from the host
+	{
+		go test -p 1 -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $$(go list ./... | grep -v internal/bench)
+		go test -run '^$$' -bench . -benchtime $(PAIRS)x ./internal/bench
+	} | awk -f tools/bench.awk
 
 generate: need-go ## Compile the BPF program and write the Go code that embeds it
 	@tools/need $(GENERATE_NEEDS)

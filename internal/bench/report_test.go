@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/tcpstate/tcpstate/internal/testnet"
 )
 
 // build builds tcpstate: the real pipeline, in a process of its own.
@@ -70,8 +72,16 @@ func startReport(b *testing.B, tcpstate string) *reporter {
 	return r
 }
 
-// settle waits until the reader has had time to read everything.
-func (r *reporter) settle() { time.Sleep(150 * time.Millisecond) }
+// settle waits until nothing happens in ns any more and the reader has had time to read it all.
+func (r *reporter) settle(b *testing.B, ns *testnet.Namespace) {
+	ns.Do(b, func() {
+		testnet.Until("connections end", func() bool { return testnet.ReadSockstat().InUse == 0 })
+	})
+	r.rest()
+}
+
+// rest lets the reader read.
+func (r *reporter) rest() { time.Sleep(150 * time.Millisecond) }
 
 func (r *reporter) pid() int { return r.cmd.Process.Pid }
 

@@ -212,6 +212,10 @@ func keyOf(e *event.Event) key {
 }
 
 func halves(a netip.Addr) (high, low uint64) {
+	if a.Is4() {
+		b := a.As4()
+		return 0, uint64(binary.NativeEndian.Uint32(b[:]))
+	}
 	b := a.As16()
 	return binary.NativeEndian.Uint64(b[:8]), binary.NativeEndian.Uint64(b[8:])
 }
