@@ -81,7 +81,7 @@ func (r *reporter) settle(b *testing.B, ns *testnet.Namespace) {
 }
 
 // rest lets the reader read.
-func (r *reporter) rest() { time.Sleep(150 * time.Millisecond) }
+func (r *reporter) rest() { time.Sleep(500 * time.Millisecond) }
 
 func (r *reporter) pid() int { return r.cmd.Process.Pid }
 

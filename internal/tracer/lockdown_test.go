@@ -103,7 +103,7 @@ func ownComm(t *testing.T) string {
 // openLocked is Open on a kernel that refuses bpf_probe_read_kernel.
 func openLocked(t *testing.T) *Tracer {
 	t.Helper()
-	tr := &Tracer{seenLosses: map[bpfLossKey]bpfLoss{}}
+	tr := &Tracer{seenLosses: map[bpfLossKey]bpfLoss{}, tick: defaultTick}
 	t.Cleanup(func() {
 		if err := tr.Close(); err != nil {
 			t.Error(err)

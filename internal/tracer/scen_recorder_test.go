@@ -34,6 +34,7 @@ func startTrace(tb testing.TB, o tracer.Options) *trace {
 func (t *trace) run(tb testing.TB, o tracer.Options, emit func(*event.Event)) {
 	tb.Helper()
 	testnet.RequireTracing(tb)
+	o.Tick = 20 * time.Millisecond // scenarios wait for their events
 	tr, err := tracer.Open(o)
 	if err != nil {
 		tb.Fatalf("open tracer: %v", err)

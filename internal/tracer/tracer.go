@@ -18,9 +18,9 @@ import (
 	"github.com/tcpstate/tcpstate/internal/event"
 )
 
-// tick is how long records may lie in the ring before they are read when nothing wakes the reader. The kernel side
-// wakes it only when the ring fills past a mark, because a wake-up costs 10 to 100 times what the record costs.
-const tick = 50 * time.Millisecond
+// defaultTick is soon enough for somebody who watches. The kernel side wakes the reader only when the ring fills past a
+// mark, because a wake-up costs 10 to 100 times what the record costs.
+const defaultTick = 100 * time.Millisecond
 
 // Tracer is a loaded and attached tracer. It is not safe for concurrent use, but for [Tracer.Loss].
 type Tracer struct {
@@ -34,6 +34,7 @@ type Tracer struct {
 	window  Window
 	exact   bool // TIME_WAIT can be looked up in the kernel's table
 	drained func()
+	tick    time.Duration
 
 	seenLosses map[bpfLossKey]bpfLoss
 	lossCount  uint64
@@ -74,7 +75,7 @@ func (t *Tracer) Run(ctx context.Context, emit func(*event.Event)) error {
 func (t *Tracer) read(emit func(*event.Event)) error {
 	var rec ringbuf.Record
 	var ev event.Event
-	t.reader.SetDeadline(time.Now().Add(tick))
+	t.reader.SetDeadline(time.Now().Add(t.tick))
 	for {
 		err := t.reader.ReadInto(&rec)
 		if err == nil {
@@ -92,7 +93,7 @@ func (t *Tracer) read(emit func(*event.Event)) error {
 			if t.drained != nil {
 				t.drained()
 			}
-			t.reader.SetDeadline(time.Now().Add(tick))
+			t.reader.SetDeadline(time.Now().Add(t.tick))
 		case errors.Is(err, ringbuf.ErrFlushed):
 			return nil
 		default:
