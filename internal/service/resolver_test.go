@@ -43,11 +43,6 @@ func (h *host) run(pid uint32, comm, exe, cgroup string) {
 	}
 }
 
-func (h *host) exit(pid uint32) {
-	h.t.Helper()
-	h.must(os.RemoveAll(filepath.Join(h.proc, strconv.Itoa(int(pid)))))
-}
-
 // mkdir makes a cgroup and returns its id.
 func (h *host) mkdir(path string) uint64 {
 	h.t.Helper()
