@@ -62,6 +62,10 @@ enum {
 	CANCELED = 0xffff,
 };
 
+enum {
+	UNKNOWN_SUBSTATE = 0xff,
+};
+
 /* struct event, flags */
 enum {
 	PREEXISTING = 1,
@@ -69,10 +73,16 @@ enum {
 	COUNTED = 4,
 };
 
+/* Set when the window has ended: nothing opens any more, and what ends is reported as it was, open.
+ */
+volatile __u32 stopping;
+
 /* How many entries map conns has. */
 static volatile __u64 conns_used;
 
 /* Set before load. */
+const volatile __u32 wake_window =
+    1280; /* as wide as records of all CPUs, which may cross the mark at once */
 const volatile __u32 wake_mark = 2 << 20; /* bytes in the ring at which the reader is woken */
 const volatile bool probe_reads =
     true; /* false under lockdown=confidentiality, which refuses bpf_probe_read_kernel */
@@ -147,6 +157,8 @@ struct listener {
 	struct owner owner;
 	struct owner before;
 	__u64 socket;
+	bool gone; /* closed; others may listen there still (SO_REUSEPORT) */
+	__u8 reserved[7];
 };
 
 struct loss_key {
@@ -177,6 +189,7 @@ struct counters {
 	__u64 losses_full; /* ... and found no room there either: not even their destination is
 			      known */
 	__u64 conns_full;  /* connections that could not be remembered */
+	__u64 unseen;	   /* connections whose end no program was called for */
 	__u64 rescued;	   /* transitions that a further copy of the program handled */
 	__u64 chain_cut;   /* ehash walks that ended at MAX_CHAIN */
 };
@@ -224,7 +237,7 @@ struct {
 
 /* The last transition that was handled of the sockets that share a slot, as a mark: see the second
  * copy. */
-#define HANDLED_BITS 14
+#define HANDLED_BITS 16
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1 << HANDLED_BITS);
@@ -394,8 +407,7 @@ static __noinline int lose(const struct event *e)
 static __always_inline void send(const struct event *e)
 {
 	__u64 used = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
-	/* a few records wide, for several CPUs may cross the mark at once */
-	bool crossing = used - wake_mark < 8 * sizeof(*e);
+	bool crossing = used - wake_mark < wake_window;
 
 	if (bpf_ringbuf_output(&events, (void *)e, sizeof(*e),
 			       crossing ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP))
@@ -412,21 +424,40 @@ static __always_inline void fill_from_conn(struct event *e, const struct conn *c
 	e->direction = c->direction;
 	e->start_ns = c->start_ns;
 	e->established_ns = c->established_ns;
-	if (!c->start_ns)
+	if (!c->established_ns)
 		e->flags |= PREEXISTING;
 }
 
+/* Who listens for e's connection: at its address, at any address of its family, at any at all. Of
+ * one that is gone only when nobody else does. */
 static __always_inline struct listener *find_listener(const struct event *e)
 {
 	struct listener_key key = {.netns = e->netns, .port = e->sport};
-	struct listener *l;
+	const __u32 *words = (const __u32 *)e->src;
+	struct listener *l, *gone;
 
 	__builtin_memcpy(key.addr, e->src, sizeof(key.addr));
-	l = bpf_map_lookup_elem(&listeners, &key);
-	if (l)
-		return l;
+	gone = bpf_map_lookup_elem(&listeners, &key);
+	if (gone && !gone->gone)
+		return gone;
+	if (!words[0] && !words[1] && words[2] == bpf_htonl(0xffff)) {
+		map_v4(key.addr, 0);
+		l = bpf_map_lookup_elem(&listeners, &key);
+		if (l && !l->gone)
+			return l;
+		if (!gone)
+			gone = l;
+	}
 	__builtin_memset(key.addr, 0, sizeof(key.addr));
-	return bpf_map_lookup_elem(&listeners, &key);
+	l = bpf_map_lookup_elem(&listeners, &key);
+	return l && (!l->gone || !gone) ? l : gone;
+}
+
+/* When nobody is known: the cgroup, from the socket itself. */
+static __always_inline void own_by_cgroup(struct owner *o, struct sock *sk)
+{
+	o->cgroup_id = socket_cgroup(sk);
+	o->basis = OWNER_CGROUP;
 }
 
 /* Nobody saw who opened it: a port that somebody listens on was the accepting end. */
@@ -438,12 +469,10 @@ static __always_inline void infer_direction(struct event *e, struct sock *sk)
 	e->direction = l ? INBOUND : OUTBOUND;
 	if (e->owner.basis != OWNER_UNKNOWN)
 		return;
-	if (l) {
+	if (l && l->owner.basis != OWNER_UNKNOWN)
 		e->owner = l->owner;
-	} else {
-		e->owner.cgroup_id = socket_cgroup(sk);
-		e->owner.basis = OWNER_CGROUP;
-	}
+	else
+		own_by_cgroup(&e->owner, sk);
 }
 
 /* The entry of a socket: of its connection, or of the one before. */
@@ -463,16 +492,20 @@ static __always_inline struct conn *find_conn(struct sock *sk)
 
 /* Sockets are reused by the slab allocator, so mostly the entry is there already, from the
  * connection before. */
-static __always_inline void remember(struct sock *sk, struct conn *entry, const struct conn *c)
+static __always_inline bool remember(struct sock *sk, struct conn *entry, const struct conn *c)
 {
 	__u64 key = (__u64)sk;
 
-	if (entry)
+	if (entry) {
+		if (entry->live)
+			COUNT(unseen);
 		*entry = *c;
-	else if (bpf_map_update_elem(&conns, &key, c, BPF_NOEXIST))
-		COUNT(conns_full);
-	else
-		__sync_fetch_and_add(&conns_used, 1);
+		return true;
+	}
+	if (bpf_map_update_elem(&conns, &key, c, BPF_NOEXIST))
+		return false;
+	__sync_fetch_and_add(&conns_used, 1);
+	return true;
 }
 
 /* Deleting costs more than all else at the end of a connection: entries are deleted only when there
@@ -497,7 +530,14 @@ static __always_inline int on_connecting(struct sock *sk)
 	c.bound_port = sk->__sk_common.skc_num;
 	c.direction = OUTBOUND;
 	current_owner(&c.owner, OWNER_CONNECT);
-	remember(sk, find_entry(sk), &c);
+	/* kernel clients (NFS, MPTCP's further subflows) connect in whatever worker is free */
+	if (c.owner.comm[0] == 'k' && c.owner.comm[1] == 'w' && current_is_kernel_thread()) {
+		__builtin_memset(&c.owner, 0, sizeof(c.owner));
+		own_by_cgroup(&c.owner, sk);
+		__builtin_memcpy(c.owner.comm, "kernel", 6);
+	}
+	if (!remember(sk, find_entry(sk), &c))
+		COUNT(conns_full);
 	return 0;
 }
 
@@ -506,20 +546,37 @@ static __always_inline void accepted(struct event *e, struct sock *sk, struct co
 	struct listener *l = find_listener(e);
 	struct conn c = {.live = true};
 
-	if (l) {
+	if (l && l->owner.basis != OWNER_UNKNOWN)
 		c.owner = l->owner;
-	} else {
-		c.owner.cgroup_id = socket_cgroup(sk);
-		c.owner.basis = OWNER_CGROUP;
-	}
+	else
+		own_by_cgroup(&c.owner, sk);
 	c.start_ns = e->time_ns;
 	c.established_ns = e->time_ns;
 	c.hash = sk->__sk_common.skc_hash;
 	c.direction = INBOUND;
 	c.state = e->new_state;
-	remember(sk, entry, &c);
+	if (!remember(sk, entry, &c))
+		COUNT(conns_full);
 	e->kind = ACCEPT;
 	fill_from_conn(e, &c);
+}
+
+/* connect() was called before tracing, or could not be remembered: from here on it is known. */
+static __always_inline void connected(struct event *e, struct sock *sk, struct conn *entry,
+				      struct conn *c)
+{
+	struct conn late = {.live = true, .state = TCP_ESTABLISHED, .direction = OUTBOUND};
+
+	e->kind = CONNECT;
+	if (c) {
+		fill_from_conn(e, c);
+		return;
+	}
+	own_by_cgroup(&late.owner, sk);
+	late.established_ns = e->time_ns;
+	late.hash = sk->__sk_common.skc_hash;
+	remember(sk, entry, &late);
+	fill_from_conn(e, &late);
 }
 
 /* A connection is established by a packet, and TCP has just read the clock for it: reading it again
@@ -553,10 +610,7 @@ static __always_inline int on_established(struct sock *sk, struct tcp_sock *tp, 
 			c->state = new;
 			c->hash = sk->__sk_common.skc_hash;
 		}
-		e.kind = CONNECT;
-		fill_from_conn(&e, c);
-		e.direction = OUTBOUND;
-		e.flags &= ~PREEXISTING; /* it opens now, even if its connect() was not seen */
+		connected(&e, sk, entry, c);
 	} else {
 		accepted(&e, sk, entry);
 	}
@@ -572,8 +626,8 @@ static __always_inline int on_closing(struct sock *sk)
 	struct conn *entry = find_entry(sk);
 	struct conn *c = entry && entry->live ? entry : NULL;
 
-	if (c && (c->owner.basis == OWNER_CONNECT ||
-		  (c->owner.basis == OWNER_LISTENER && c->owner.pid != 1)))
+	if (c &&
+	    (c->direction == OUTBOUND || (c->owner.basis == OWNER_LISTENER && c->owner.pid != 1)))
 		return 0;
 	if (current_is_kernel_thread())
 		return 0;
@@ -626,6 +680,8 @@ static __always_inline void fill_connect_failed(struct event *e, struct sock *sk
 	fill_from_conn(e, c);
 	e->direction = OUTBOUND;
 	e->flags &= ~PREEXISTING;
+	if (!c)
+		own_by_cgroup(&e->owner, sk);
 	fill_failure(e, sk, c);
 	if (e->cause == PORTS_EXHAUSTED)
 		e->sport = 0; /* no port was chosen; a socket used before shows its old one */
@@ -715,7 +771,7 @@ static __noinline int timewait_substate(struct sock *sk, const struct event *e)
 		    HEAD_FIELD(head, struct hlist_nulls_node *, struct sock_common, skc_nulls_node);
 	}
 	COUNT(chain_cut);
-	return 0;
+	return -1;
 }
 
 /* tcp_max_tw_buckets is reached in this namespace: inet_twsk_alloc() refuses. */
@@ -739,8 +795,9 @@ static __always_inline bool timewait_full(struct net *net)
 /* FIN_WAIT2 -> CLOSE and CLOSING -> CLOSE: the two ways into TIME_WAIT, and into its absence. */
 static __always_inline void fill_timewait_or_not(struct event *e, struct sock *sk, __u8 closer)
 {
-	if (!probe_reads) {
-		/* cannot look: what the state and the error say is likely, not certain */
+	if (e->substate == UNKNOWN_SUBSTATE) {
+		/* could not look: what the state and the error say is likely, not certain */
+		e->substate = 0;
 		e->kind = sk->sk_err ? CLOSE : TIME_WAIT;
 		e->basis = INFERRED;
 		e->closed_by = sk->sk_err ? CLOSED_RESET : closer;
@@ -797,22 +854,33 @@ static __always_inline int on_end(struct sock *sk, struct tcp_sock *tp, int old)
 {
 	struct event e = {};
 	struct conn *c;
+	int substate = probe_reads ? 0 : -1;
 
 	e.old_state = old;
 	e.new_state = TCP_CLOSE;
 	fill_addresses(&e, sk, tp);
 	if (probe_reads && (old == TCP_FIN_WAIT2 || old == TCP_CLOSING))
-		e.substate = timewait_substate(sk, &e);
+		substate = timewait_substate(sk, &e);
+	e.substate = substate;
 	c = find_conn(sk);
 	/* a child that was reset before it was established: no connection yet, so none ends */
 	if (old == TCP_SYN_RECV && !(c && c->direction == OUTBOUND))
 		return 0;
 	e.time_ns = bpf_ktime_get_ns();
 	fill_counters(&e, sk, tp);
-	if (old == TCP_SYN_SENT || old == TCP_SYN_RECV)
+	if (stopping) {
+		/* past the end of the window: it was open, and this is what it had done */
+		if (!c || !c->established_ns)
+			return 0;
+		fill_from_conn(&e, c);
+		e.kind = OPEN;
+		e.substate = 0;
+		e.new_state = old;
+	} else if (old == TCP_SYN_SENT || old == TCP_SYN_RECV) {
 		fill_connect_failed(&e, sk, c);
-	else
+	} else {
 		fill_end(&e, sk, c);
+	}
 	if (c)
 		forget(sk, c);
 	send(&e);
@@ -825,7 +893,7 @@ static __always_inline void fill_listener_key(struct listener_key *key, struct s
 	key->port = sk->__sk_common.skc_num;
 	if (sk->__sk_common.skc_family == AF_INET6)
 		copy_v6(key->addr, &sk->__sk_common.skc_v6_rcv_saddr);
-	else if (sk->__sk_common.skc_rcv_saddr)
+	else
 		map_v4(key->addr, sk->__sk_common.skc_rcv_saddr);
 }
 
@@ -837,7 +905,7 @@ static __always_inline int on_listen(struct sock *sk)
 
 	fill_listener_key(&key, sk);
 	before = bpf_map_lookup_elem(&listeners, &key);
-	if (before)
+	if (before && !before->gone)
 		l.before = before->owner;
 	current_owner(&l.owner, OWNER_LISTENER);
 	l.socket = (__u64)sk;
@@ -845,24 +913,27 @@ static __always_inline int on_listen(struct sock *sk)
 	return 0;
 }
 
-/* LISTEN -> CLOSE. An entry outlives its socket: with SO_REUSEPORT others may listen there still,
- * and without a listener nothing asks for it. But listen() that failed (EADDRINUSE) passes here at
- * once, and must leave no trace. */
+/* LISTEN -> CLOSE. An entry outlives its socket, for with SO_REUSEPORT others may listen there
+ * still. But listen() that failed (EADDRINUSE) passes here at once, and must leave no trace. */
 static __always_inline int on_listen_end(struct sock *sk)
 {
 	struct listener_key key = {};
 	struct listener *l;
 
-	if (sk->sk_shutdown)
-		return 0;
 	fill_listener_key(&key, sk);
 	l = bpf_map_lookup_elem(&listeners, &key);
-	if (l && l->socket == (__u64)sk && l->before.basis != OWNER_UNKNOWN)
+	if (!l || l->socket != (__u64)sk)
+		return 0;
+	if (sk->sk_shutdown)
+		l->gone = true;
+	else if (l->before.basis != OWNER_UNKNOWN)
 		l->owner = l->before;
+	else
+		bpf_map_delete_elem(&listeners, &key);
 	return 0;
 }
 
-/* One function for both copies of the program. */
+/* One function for all copies of the program. */
 static __noinline int on_transition(struct sock *sk, int old, int new)
 {
 	struct tcp_sock *tp;
@@ -889,6 +960,8 @@ static __noinline int on_transition(struct sock *sk, int old, int new)
 	default:
 		return 0;
 	}
+	if (stopping && new != TCP_CLOSE)
+		return 0;
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp)
 		return 0;
@@ -1021,12 +1094,17 @@ int open_connections(struct bpf_iter__bpf_map_elem *ctx)
 	if (!c.live || !c.established_ns)
 		return 0;
 	fill_open(&e, (struct tcp_sock *)sk, &c);
-	/* closed, and perhaps another connection's socket by now? */
+	/* closed, and perhaps another connection's socket by now? Then no program was called when
+	 * it ended. */
 	now = bpf_map_lookup_elem(&conns, &sk);
-	if (!now || !now->live || now->start_ns != c.start_ns || e.new_state == TCP_CLOSE ||
-	    BPF_CORE_READ((struct sock *)sk, __sk_common.skc_hash) != c.hash)
+	if (!now || !now->live || now->start_ns != c.start_ns)
 		return 0;
-	bpf_seq_write(seq, &e, sizeof(e));
+	if (e.new_state == TCP_CLOSE ||
+	    BPF_CORE_READ((struct sock *)sk, __sk_common.skc_hash) != c.hash)
+		COUNT(unseen);
+	else
+		bpf_seq_write(seq, &e, sizeof(e));
+	now->live = false; /* told */
 	return 0;
 }
 

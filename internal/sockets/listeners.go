@@ -57,9 +57,10 @@ func Listeners(o Options) ([]event.Listener, error) {
 		if err != nil || seen[netns] {
 			continue
 		}
-		seen[netns] = true
 		for _, table := range []string{"tcp", "tcp6"} {
-			found = append(found, c.table(pid, netns, table)...)
+			listeners, err := c.table(pid, netns, table)
+			found = append(found, listeners...)
+			seen[netns] = seen[netns] || err == nil // another process may live on in the namespace
 		}
 		if len(found) > maxListeners {
 			found = found[:maxListeners]
@@ -118,22 +119,25 @@ func parseInode(link, prefix string) (uint32, error) {
 	return uint32(n), err
 }
 
-// table reads the listening sockets of /proc/PID/net/tcp or tcp6. A process that is gone has none.
-func (c census) table(pid int, netns uint32, name string) []listener {
+// table reads the listening sockets of /proc/PID/net/tcp or tcp6.
+func (c census) table(pid int, netns uint32, name string) ([]listener, error) {
 	f, err := os.Open(c.path(pid, "net", name))
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	defer f.Close()
 	var found []listener
 	lines := bufio.NewScanner(f)
+	lines.Scan() // the title
 	for lines.Scan() && len(found) < maxListeners {
-		if l, ok := parseListener(lines.Text()); ok {
-			l.Netns = netns
-			found = append(found, l)
+		l, ok := parseListener(lines.Text())
+		if !ok {
+			break // the listening ones come first, then perhaps 300,000 others
 		}
+		l.Netns = netns
+		found = append(found, l)
 	}
-	return found
+	return found, nil
 }
 
 // parseListener reads a line of /proc/net/tcp: sl local rem st … inode. 0A is TCP_LISTEN.

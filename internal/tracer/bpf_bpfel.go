@@ -38,6 +38,7 @@ type bpfCounters struct {
 	RingFull   uint64
 	LossesFull uint64
 	ConnsFull  uint64
+	Unseen     uint64
 	Rescued    uint64
 	ChainCut   uint64
 }
@@ -99,7 +100,9 @@ type bpfListener struct {
 		Reserved [3]uint8
 		Comm     [16]uint8
 	}
-	Socket uint64
+	Socket   uint64
+	Gone     bool
+	Reserved [7]uint8
 }
 
 type bpfListenerKey struct {
@@ -153,7 +156,9 @@ const (
 	bpfProgOpenConnections   = "open_connections"
 	bpfVarConnsLazy          = "conns_lazy"
 	bpfVarProbeReads         = "probe_reads"
+	bpfVarStopping           = "stopping"
 	bpfVarWakeMark           = "wake_mark"
+	bpfVarWakeWindow         = "wake_window"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -225,7 +230,9 @@ type bpfMapSpecs struct {
 type bpfVariableSpecs struct {
 	ConnsLazy  *ebpf.VariableSpec `ebpf:"conns_lazy"`
 	ProbeReads *ebpf.VariableSpec `ebpf:"probe_reads"`
+	Stopping   *ebpf.VariableSpec `ebpf:"stopping"`
 	WakeMark   *ebpf.VariableSpec `ebpf:"wake_mark"`
+	WakeWindow *ebpf.VariableSpec `ebpf:"wake_window"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -275,7 +282,9 @@ func (m *bpfMaps) Close() error {
 type bpfVariables struct {
 	ConnsLazy  *ebpf.Variable `ebpf:"conns_lazy"`
 	ProbeReads *ebpf.Variable `ebpf:"probe_reads"`
+	Stopping   *ebpf.Variable `ebpf:"stopping"`
 	WakeMark   *ebpf.Variable `ebpf:"wake_mark"`
+	WakeWindow *ebpf.Variable `ebpf:"wake_window"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.

@@ -57,7 +57,7 @@ func (t *Tracer) convert(raw *bpfEvent, ev *event.Event) {
 func (t *Tracer) setDurations(raw *bpfEvent, ev *event.Event) {
 	ev.Lifetime, ev.ConnectTime, ev.Idle = event.Unknown, event.Unknown, event.Unknown
 	if ev.Counted && raw.EstablishedNs != 0 {
-		ev.Idle = time.Duration(raw.IdleJiffies) * t.clock.jiffy
+		ev.Idle = time.Duration(max(0, int32(raw.IdleJiffies))) * t.clock.jiffy
 	}
 	if raw.EstablishedNs != 0 {
 		if ev.Kind != event.Connect && ev.Kind != event.Accept {

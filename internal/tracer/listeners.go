@@ -13,10 +13,7 @@ import (
 // Call it after Open: then none is missed in between, and what the kernel has said since is not overwritten.
 func (t *Tracer) AddListeners(known []event.Listener) error {
 	for _, l := range known {
-		key := bpfListenerKey{Netns: l.Netns, Port: uint32(l.Local.Port())}
-		if !l.Local.Addr().IsUnspecified() {
-			key.Addr = l.Local.Addr().As16()
-		}
+		key := bpfListenerKey{Addr: l.Local.Addr().As16(), Netns: l.Netns, Port: uint32(l.Local.Port())}
 		var value bpfListener
 		value.Owner.CgroupId, value.Owner.Pid = l.Owner.CgroupID, l.Owner.PID
 		value.Owner.Basis, value.Owner.Comm = uint8(l.Owner.Basis), l.Owner.Comm

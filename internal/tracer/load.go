@@ -98,6 +98,13 @@ func (t *Tracer) loadWith(o Options, probeReads bool) error {
 	if err := spec.Variables["wake_mark"].Set(uint32(ring / 4)); err != nil {
 		return fmt.Errorf("set wake-up mark: %w", err)
 	}
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return fmt.Errorf("count CPUs: %w", err)
+	}
+	if err := spec.Variables["wake_window"].Set(uint32(max(cpus, 8) * (recordSize + 8))); err != nil {
+		return fmt.Errorf("set wake-up window: %w", err)
+	}
 	if err := spec.Variables["probe_reads"].Set(probeReads); err != nil {
 		return fmt.Errorf("set probe reads: %w", err)
 	}
@@ -120,9 +127,14 @@ func (t *Tracer) loadSpec(spec *ebpf.CollectionSpec, copies int) error {
 		return err
 	}
 	defer collection.Close()
-	if err := collection.Assign(&t.maps); err != nil {
+	var shared struct {
+		bpfMaps
+		Stopping *ebpf.Variable `ebpf:"stopping"`
+	}
+	if err := collection.Assign(&shared); err != nil {
 		return err
 	}
+	t.maps, t.stopping = shared.bpfMaps, shared.Stopping
 	t.programs = []*ebpf.Program{collection.DetachProgram("inet_sock_set_state")}
 	for n := 1; n <= copies; n++ {
 		t.programs = append(t.programs, collection.DetachProgram(furtherCopy(n)))

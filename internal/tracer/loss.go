@@ -22,6 +22,11 @@ type Loss struct {
 	// Sockets is how many connections could not be remembered because Options.Sockets were open already: their events
 	// come without an owner and start.
 	Sockets uint64
+	// Unseen is how many connections were found to have ended although no program was called for it, and the kernel
+	// counted no miss: it happens, about once in millions of transitions.
+	Unseen uint64
+	// Repeated is how many transitions may have been handled twice: rescued, although the kernel had refused none.
+	Repeated uint64
 	// ChainCut is how many searches for a timewait socket were given up in a long hash chain.
 	ChainCut uint64
 	// Rescued is how many transitions a further copy of the program handled: not lost, but worth knowing.
@@ -31,7 +36,7 @@ type Loss struct {
 // TotalsExact reports whether all totals, of every destination and service, are exact in spite of what was lost. A
 // connection that could not be remembered is counted, but nobody knows for whom.
 func (l Loss) TotalsExact() bool {
-	return l.Unassigned == 0 && l.Recursion == 0 && l.ChainCut == 0 && l.Sockets == 0
+	return l.Unassigned == 0 && l.Recursion == 0 && l.ChainCut == 0 && l.Sockets == 0 && l.Unseen == 0 && l.Repeated == 0
 }
 
 // Loss reads the counters.
@@ -45,6 +50,7 @@ func (t *Tracer) Loss() (Loss, error) {
 		l.RingFull += c.RingFull
 		l.Unassigned += c.LossesFull
 		l.Sockets += c.ConnsFull
+		l.Unseen += c.Unseen
 		l.ChainCut += c.ChainCut
 		l.Rescued += c.Rescued
 	}
@@ -52,20 +58,23 @@ func (t *Tracer) Loss() (Loss, error) {
 	if err != nil && !errors.Is(err, ebpf.ErrNotSupported) {
 		return Loss{}, fmt.Errorf("read program statistics: %w", err)
 	}
-	if err == nil && stats.RecursionMisses > l.Rescued {
-		l.Recursion = stats.RecursionMisses - l.Rescued
+	var misses uint64 // kernels that refuse nothing count nothing
+	if err == nil {
+		misses = stats.RecursionMisses
 	}
+	l.Recursion = misses - min(misses, l.Rescued)
+	l.Repeated = l.Rescued - min(misses, l.Rescued)
 	return l, nil
 }
 
 // emitLosses turns what was added to map losses since the last call into Lost events. Entries are never deleted, for an
-// addition may be under way: differences are exact.
-func (t *Tracer) emitLosses(emit func(*event.Event)) error {
+// addition may be under way: differences are exact. The last call looks in any case, for the count comes first.
+func (t *Tracer) emitLosses(emit func(*event.Event), last bool) error {
 	l, err := t.Loss()
 	if err != nil {
 		return err
 	}
-	if l.RingFull == t.lossCount {
+	if l.RingFull == t.lossCount && !last {
 		return nil
 	}
 	var key bpfLossKey

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 
 	"github.com/tcpstate/tcpstate/internal/event"
 )
@@ -47,7 +48,7 @@ func (t *Tracer) emitSnapshots(r io.Reader, emit func(*event.Event)) error {
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, unix.EAGAIN) { // after a million entries without one to tell
 			return fmt.Errorf("read open connections: %w", err)
 		}
 	}

@@ -27,6 +27,7 @@ type Tracer struct {
 	maps            bpfMaps
 	programs        []*ebpf.Program // the copies of inet_sock_set_state, in the order of attaching
 	openConnections *ebpf.Program   // nil under lockdown
+	stopping        *ebpf.Variable
 	// links keeps the attachments referenced: the garbage collector would detach them silently.
 	links   []link.Link
 	reader  *ringbuf.Reader
@@ -48,27 +49,55 @@ type Window struct{ Start, End int64 }
 // Window returns the traced time so far.
 func (t *Tracer) Window() Window { return t.window }
 
-// Run reads events and hands each to emit, until ctx is done. Then it detaches, reads what is left in the ring, and
-// ends with one Open event per connection that is still open. The event is reused: emit must not keep the pointer.
+// Run reads events and hands each to emit, until ctx is done. Then it ends the window, reads what is left in the ring,
+// and ends with one Open event per connection that was open at the end. The event is reused: emit must not keep the
+// pointer.
 //
 // Run can be called once. A canceled ctx is the normal end and gives nil.
 func (t *Tracer) Run(ctx context.Context, emit func(*event.Event)) error {
-	detached := make(chan error, 1)
+	ended := make(chan error, 1)
 	cancel := context.AfterFunc(ctx, func() {
-		detached <- t.detach()
-		_ = t.reader.Flush() // fails only when closed, and then Read says so
+		ended <- t.endWindow()
+		_ = t.reader.Flush() // fails only when closed, and then read says so
 	})
-	defer cancel()
+	if err := t.read(emit); err != nil {
+		if !cancel() {
+			<-ended // it uses the tracer
+		}
+		return err
+	}
+	if err := <-ended; err != nil {
+		return err
+	}
+	return t.finish(emit)
+}
+
+// endWindow makes the programs report nothing more but what was open and ends now, and waits for those that run.
+func (t *Tracer) endWindow() error {
+	t.window.End = t.clock.now()
+	if err := t.stopping.Set(uint32(1)); err != nil {
+		return fmt.Errorf("end window: %w", err)
+	}
+	waitForRCU()
+	return nil
+}
+
+// finish tells what is open, detaches, and reads the last records: what ended while that was being told.
+func (t *Tracer) finish(emit func(*event.Event)) error {
+	if err := t.emitOpen(emit); err != nil {
+		return err
+	}
+	if err := t.unlink(); err != nil {
+		return fmt.Errorf("detach: %w", err)
+	}
+	waitForRCU()
+	if err := t.reader.Flush(); err != nil {
+		return fmt.Errorf("flush ring buffer: %w", err)
+	}
 	if err := t.read(emit); err != nil {
 		return err
 	}
-	if err := <-detached; err != nil {
-		return err
-	}
-	if err := t.emitLosses(emit); err != nil {
-		return err
-	}
-	return t.emitOpen(emit)
+	return t.emitLosses(emit, true)
 }
 
 // read hands on records until the reader has been flushed and the ring is empty.
@@ -87,7 +116,7 @@ func (t *Tracer) read(emit func(*event.Event)) error {
 		}
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			if err := t.emitLosses(emit); err != nil {
+			if err := t.emitLosses(emit, false); err != nil {
 				return err
 			}
 			if t.drained != nil {
@@ -100,19 +129,6 @@ func (t *Tracer) read(emit func(*event.Event)) error {
 			return fmt.Errorf("read ring buffer: %w", err)
 		}
 	}
-}
-
-// detach ends tracing: first no new records, then a grace period for programs that are running, so that after it the
-// ring holds all there will ever be.
-func (t *Tracer) detach() error {
-	t.window.End = t.clock.now()
-	var errs []error
-	errs = append(errs, t.unlink())
-	waitForRCU()
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("detach: %w", err)
-	}
-	return nil
 }
 
 // Close frees everything. It detaches if Run has not.
