@@ -72,7 +72,7 @@ func outputFlags(cmd *cobra.Command, o *output, forms ...string) {
 	flags := cmd.Flags()
 	flags.StringVarP(&o.form, "output", "o", forms[0], "`FORM` of the result: "+strings.Join(forms, ", "))
 	flags.StringVarP(&o.path, "write", "w", "-", "write the result to `FILE`; - is standard output")
-	flags.BoolVarP(&o.numeric, "numeric", "n", false, "no names for addresses and ports")
+	flags.BoolVarP(&o.numeric, "numeric", "n", false, "no names for addresses and ports (none are looked up so far)")
 	flags.BoolVar(&o.noColor, "no-color", false, "no colours (also NO_COLOR, and when standard output is no terminal)")
 }
 

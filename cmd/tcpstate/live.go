@@ -73,6 +73,8 @@ func (l *live) losses() (report.Losses, error) {
 		EventsUnassigned: loss.Unassigned + loss.ChainCut,
 		SocketsEvicted:   loss.Sockets,
 		RecursionLost:    loss.Recursion,
+		EndsUnseen:       loss.Unseen,
+		EventsRepeated:   loss.Repeated,
 		ServicesRefused:  l.services.Refused(),
 	}, nil
 }
@@ -126,6 +128,8 @@ func lossLine(l tracer.Loss) string {
 		{l.RingFull, "events came without details because the ring buffer was full (--ring makes it larger)"},
 		{l.Unassigned, "of these belong to no known destination"},
 		{l.Recursion, "transitions were not shown by the kernel"},
+		{l.Unseen, "connections ended unseen, for the kernel called no program"},
+		{l.Repeated, "events may have been counted twice"},
 		{l.Sockets, "connections were not remembered (--sockets raises the bound)"},
 		{l.ChainCut, "ends could not be looked up in the kernel's table"},
 	} {

@@ -91,7 +91,7 @@ func runReport(e *env, f *reportFlags) (err error) {
 	l.header(e, f.length.Duration)
 	ctx, ended := l.limit(ctx, f.length.Duration)
 	defer ended()
-	table := churn.New(churn.Options{MaxRows: f.destinations.n, Start: l.tracer.Window().Start})
+	table := churn.New(churn.Options{MaxRows: f.destinations.n, Start: l.tracer.Window().Start, Partial: set.Partial()})
 	if err := l.run(ctx, func(ev *event.Event, _ *service.Service) { table.Observe(ev) }); err != nil {
 		return err
 	}

@@ -18,13 +18,19 @@ type Options struct {
 	MaxRows int
 	// Start is when the window begins, Unix nanoseconds. 0: with the first event.
 	Start int64
+	// Partial is passed on to [Window].
+	Partial bool
 }
 
 // DefaultMaxRows is enough for a host that talks to 8192 destinations; it bounds a table to 40 MB at the very most.
 const DefaultMaxRows = 8192
 
 // Window is the time that a table covers, Unix nanoseconds.
-type Window struct{ Start, End int64 }
+type Window struct {
+	Start, End int64
+	// Partial: a filter left out some events of each connection, so that their use cannot be judged.
+	Partial bool
+}
 
 // Seconds is the length of the window.
 func (w Window) Seconds() float64 { return float64(w.End-w.Start) / 1e9 }
@@ -63,7 +69,7 @@ func New(o Options) *Table {
 	if o.MaxRows <= 0 {
 		o.MaxRows = DefaultMaxRows
 	}
-	return &Table{max: o.MaxRows, rows: make(map[key]*Row), window: Window{Start: o.Start, End: o.Start}}
+	return &Table{max: o.MaxRows, rows: make(map[key]*Row), window: Window{Start: o.Start, End: o.Start, Partial: o.Partial}}
 }
 
 // Observe counts e. It keeps nothing of e, and allocates only for what a row sees first.
@@ -117,7 +123,7 @@ func (t *Table) Counts() Counts { return t.counts }
 
 func (t *Table) extend(unixNano int64) {
 	if t.window.Start == 0 {
-		t.window = Window{Start: unixNano, End: unixNano}
+		t.window.Start, t.window.End = unixNano, unixNano
 	}
 	t.window.End = max(t.window.End, unixNano)
 }

@@ -46,8 +46,8 @@ var aliases = map[string]string{
 
 // unfiltered are names of the JSON that cannot be compared, and what to use.
 var unfiltered = map[string]string{
-	"time":     "use --since and --until",
-	"dst.name": "names are looked up when events are printed; use dst.addr",
+	"time":     "events are shown as they happen; --for ends a trace",
+	"dst.name": "no names are looked up; use dst.addr",
 	"src":      "use src.addr or src.port",
 	"dst":      "use dst.addr or dst.port",
 	"service":  "use service.name or another of its fields",
@@ -122,6 +122,12 @@ var (
 		value: func(e *event.Event, _ *service.Service) (uint64, bool) { return nonzero(e.Remote.Port()) },
 		known: func(e *event.Event) bool { return e.Remote.Port() != 0 }}
 )
+
+// ofConnection reports whether all events of a connection have the same value: who, where, which way.
+func (f *field) ofConnection() bool {
+	return f == portField || f == familyField || f.name == "direction" || f.name == "netns" ||
+		strings.HasPrefix(f.name, "service.") || strings.HasPrefix(f.name, "src.") || strings.HasPrefix(f.name, "dst.")
+}
 
 func lookUp(name string) *field {
 	if full, ok := aliases[name]; ok {

@@ -287,8 +287,8 @@ func TestParseErrors(t *testing.T) {
 		{"hostile words are escaped", "\x1b[31m\x00==1",
 			`unknown field "\x1b[31m\x00" at 1; fields are named as in the JSON of trace, like dst.port or comm`},
 		{"a word that is no text", "\xff\u202e==1", `unknown field "\xff\u202e" at 1; fields are named as in the JSON of trace, like dst.port or comm`},
-		{"time has flags", "time>5", `"time" cannot be compared at 1; use --since and --until`},
-		{"names are not known yet", "dst.name==db", `"dst.name" cannot be compared at 1; names are looked up when events are printed; use dst.addr`},
+		{"time has flags", "time>5", `"time" cannot be compared at 1; events are shown as they happen; --for ends a trace`},
+		{"names are not known yet", "dst.name==db", `"dst.name" cannot be compared at 1; no names are looked up; use dst.addr`},
 		{"a whole object", "dst==10.0.0.1", `"dst" cannot be compared at 1; use dst.addr or dst.port`},
 
 		{"no field", "==5432", `a field is missing at 1; write it like dst.port==5432`},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -282,4 +283,20 @@ func netnsInode(path string) (uint64, error) {
 		return 0, os.NewSyscallError("fstat", err)
 	}
 	return st.Ino, nil
+}
+
+// Partial reports whether the set chooses among the events of one connection (by kind, error, lifetime …), and not only
+// among connections. What is left then says nothing about how connections are used.
+func (s *Set) Partial() bool {
+	if s == nil {
+		return false
+	}
+	for _, either := range s.flags {
+		for _, f := range either {
+			if slices.ContainsFunc(f.terms, func(t term) bool { return !t.field.ofConnection() }) {
+				return true
+			}
+		}
+	}
+	return false
 }

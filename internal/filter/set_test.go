@@ -177,3 +177,27 @@ func TestSetErrors(t *testing.T) {
 		})
 	}
 }
+
+func TestPartialIsWhatChoosesAmongTheEventsOfAConnection(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		flags Flags
+		want  bool
+	}{
+		{"no filter", Flags{}, false},
+		{"who and where", Flags{Filter: []string{"comm==java,dst.port==5432,src.addr==10.0.0.0/8,direction==outbound"}, Port: []string{"80"}, IPv4: true}, false},
+		{"a kind of event", Flags{Filter: []string{"dst.port==80,kind==connect"}}, true},
+		{"how long it lived", Flags{Filter: []string{"lifetime_seconds<1"}}, true},
+		{"failures only", Flags{FailureOnly: true}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := NewSet(c.flags)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := s.Partial(); got != c.want {
+				t.Errorf("partial: %t, want %t", got, c.want)
+			}
+		})
+	}
+}

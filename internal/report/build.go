@@ -33,9 +33,9 @@ type Input struct {
 type Losses struct {
 	// EventsLost is the tracer's own count; the larger of it and the table's is reported.
 	EventsLost uint64
-	// EventsUnassigned, SocketsEvicted and RecursionLost make totals inexact.
-	EventsUnassigned, SocketsEvicted, RecursionLost uint64
-	ServicesRefused                                 uint64
+	// These make totals inexact.
+	EventsUnassigned, SocketsEvicted, RecursionLost, EndsUnseen, EventsRepeated uint64
+	ServicesRefused                                                             uint64
 }
 
 // Build makes the document: rows judged, ordered by harm, findings first.
@@ -57,7 +57,7 @@ func Build(in Input) *Document {
 	}
 	d.Loss = in.loss(d.Destinations)
 	sortByHarm(d.Destinations)
-	d.find()
+	d.find(w)
 	return d
 }
 
@@ -70,8 +70,11 @@ func (in *Input) loss(rows []Destination) Loss {
 		SocketsEvicted:   in.Losses.SocketsEvicted,
 		ServicesRefused:  in.Losses.ServicesRefused,
 		RecursionLost:    in.Losses.RecursionLost,
+		EndsUnseen:       in.Losses.EndsUnseen,
+		EventsRepeated:   in.Losses.EventsRepeated,
 	}
-	l.TotalsExact = l.EventsUnassigned == 0 && l.SocketsEvicted == 0 && l.RecursionLost == 0
+	l.TotalsExact = l.EventsUnassigned == 0 && l.SocketsEvicted == 0 && l.RecursionLost == 0 &&
+		l.EndsUnseen == 0 && l.EventsRepeated == 0
 	for i := range rows {
 		if rows[i].Service.Kind == service.KindUnknown && !rows[i].harm.other {
 			l.ServicesUnknown += rows[i].Opened + rows[i].harm.failed

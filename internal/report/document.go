@@ -65,6 +65,10 @@ type Loss struct {
 	EventsMerged uint64 `json:"events_merged"`
 	// RecursionLost is how many runs of the tracing program the kernel refused while it ran on the same CPU.
 	RecursionLost uint64 `json:"recursion_lost"`
+	// EndsUnseen is how many connections were found to have ended although no tracing program was called for it.
+	EndsUnseen uint64 `json:"ends_unseen"`
+	// EventsRepeated is how many events may have been counted twice.
+	EventsRepeated uint64 `json:"events_repeated"`
 }
 
 // Finding is one thing that somebody should know, in a plain sentence.

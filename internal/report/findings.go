@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/tcpstate/tcpstate/internal/churn"
+	"github.com/tcpstate/tcpstate/internal/event"
 	"github.com/tcpstate/tcpstate/internal/verdict"
 )
 
@@ -24,22 +26,36 @@ const (
 	CodeUndersizedPool   = "undersized-pool"
 	CodeTimeWaitOverflow = "time-wait-overflow"
 	CodeEventsLost       = "events-lost"
+	CodeNoVerdict        = "no-verdict"
 )
 
 // maxFindings bounds the list; what it cuts off is counted.
 const maxFindings = 100
 
 // find collects the findings of the rows, which are in the order of harm, worst first.
-func (d *Document) find() {
+func (d *Document) find(w churn.Window) {
 	for i := range d.Destinations {
 		d.findIn(&d.Destinations[i])
 	}
 	d.findLoss()
+	d.findNoVerdict(w)
 	slices.SortStableFunc(d.Findings, func(a, b Finding) int { return cmp.Compare(weight(a.Severity), weight(b.Severity)) })
 	if n := len(d.Findings); n > maxFindings {
 		d.FindingsOmitted = n - maxFindings
 		d.Findings = d.Findings[:maxFindings]
 	}
+}
+
+// findNoVerdict says why nothing is judged, lest a short trace look like a healthy host.
+func (d *Document) findNoVerdict(w churn.Window) {
+	why := verdict.Withheld(w)
+	if why == "" || !slices.ContainsFunc(d.Destinations, func(r Destination) bool { return r.Direction == event.Outbound.String() }) {
+		return
+	}
+	d.Findings = append(d.Findings, Finding{
+		Severity: Info, Code: CodeNoVerdict, Summary: "Nothing is judged: " + why + ".",
+		Evidence: []string{}, Advice: []string{"trace for 10 s or longer, and filter by who and where only."},
+	})
 }
 
 func weight(severity string) int { return slices.Index([]string{Critical, Warning, Info}, severity) }
@@ -80,10 +96,10 @@ func (d *Document) findLoss() {
 	f := Finding{
 		Severity: Info, Code: CodeEventsLost, Evidence: []string{l.sentence()},
 		Summary: fmt.Sprintf("The details of %s were lost; the totals count them.", count(l.EventsLost, "event")),
-		Advice:  []string{"use a larger ring buffer, or a filter."},
+		Advice:  []string{"use a larger ring buffer: --ring 32M."},
 	}
 	if !l.TotalsExact {
-		f.Severity, f.Summary = Warning, "Some of what happened was not seen: the totals are too low."
+		f.Severity, f.Summary = Warning, "Some of what happened was not seen: the totals are not exact."
 	}
 	d.Findings = append(d.Findings, f)
 }

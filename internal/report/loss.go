@@ -12,7 +12,7 @@ func (l *Loss) sentence() string {
 		if l.TotalsExact {
 			s = append(s, "the kernel counted them: totals are exact")
 		} else {
-			s = append(s, "totals are too low")
+			s = append(s, "totals are not exact")
 		}
 	}
 	for _, more := range []struct {
@@ -23,6 +23,8 @@ func (l *Loss) sentence() string {
 		{l.EventsUnassigned, "lost event", "belong to no destination"},
 		{l.SocketsEvicted, "connection", "not followed because the table of sockets was full"},
 		{l.RecursionLost, "run", "of the tracing program refused by the kernel"},
+		{l.EndsUnseen, "connection", "ended unseen, for the kernel called no program"},
+		{l.EventsRepeated, "event", "may have been counted twice"},
 		{l.EventsMerged, "event", "counted under " + otherName + " because the table of destinations was full"},
 		{l.ServicesUnknown, "connection", "with no known owner"},
 		{l.ServicesRefused, "service", "not looked up because the table of services was full"},

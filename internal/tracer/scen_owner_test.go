@@ -81,6 +81,24 @@ var ownerScenarios = []scenario{
 			out.opened(), in.opened(), out.timeWait(event.FinWait2, event.FinWait2), in.closed(event.LastAck, event.ClosedRemote),
 		}
 	}},
+	{name: "a listener that is gone owns nothing: whoever listens on all addresses does", run: func(s *scene) []want {
+		at := s.server()
+		gone := testnet.Listen(at.Addr(), at.Port())
+		gone.Close()
+		return s.servedByChild(at)
+	}},
+	{name: "a listener that failed owns nothing: whoever listens on all addresses does", run: func(s *scene) []want {
+		at := s.server()
+		failed := s.keep(testnet.NewSocket(at.Addr()))
+		failed.Reuse()
+		failed.Bind(at)
+		wants := s.servedByChild(at, func() {
+			if err := failed.TryListen(); err != unix.EADDRINUSE {
+				testnet.Fail("listen beside a listener on all addresses: %v", err)
+			}
+		})
+		return wants
+	}},
 	{name: "a listener on all addresses owns what it accepts, in IPv4 and on ports it did not choose", run: func(s *scene) []want {
 		any4 := s.keep(testnet.Listen(netip.IPv4Unspecified(), 0))
 		var wants []want
@@ -107,6 +125,27 @@ var ownerScenarios = []scenario{
 	ioUringScenario("inline"),
 	ioUringScenario("async"),
 	ioUringScenario("sqpoll"),
+}
+
+// servedByChild connects to at, where a child listens on all addresses, after the given steps.
+func (s *scene) servedByChild(at netip.AddrPort, steps ...func()) []want {
+	kid := testnet.StartChild("serve", []string{addrPort(netip.IPv4Unspecified(), at.Port()).String()})
+	kid.Line() // it listens
+	for _, step := range steps {
+		step()
+	}
+	c := s.keep(testnet.Dial(at))
+	out := outbound(c)
+	o := child(kid)
+	o.basis = event.OwnerListener
+	in := end{dir: event.Inbound, local: out.remote, remote: out.local, owner: o}
+	kid.Line() // it has accepted
+	c.Close()
+	s.untilOrphan(out)
+	kid.Release()
+	return []want{
+		out.opened(), in.opened(), out.timeWait(event.FinWait2, event.FinWait2), in.closed(event.LastAck, event.ClosedRemote),
+	}
 }
 
 func ioUringScenario(mode string) scenario {

@@ -36,6 +36,17 @@ type Verdict struct {
 // minWindow is the shortest window that is judged: 5 s, less what a timer may be early.
 const minWindow = 4.95
 
+// Withheld says why nothing can be judged in a window, "" when it can.
+func Withheld(w churn.Window) string {
+	switch {
+	case w.Partial:
+		return "the filter leaves out some events of each connection: no verdict on the others"
+	case w.Seconds() < minWindow:
+		return fmt.Sprintf("the window is %s s: less than 5 s is not enough for a verdict", decimal(w.Seconds()))
+	}
+	return ""
+}
+
 // Judge applies the rule to r.
 func Judge(r *churn.Row, w churn.Window) Verdict {
 	switch {
@@ -45,18 +56,19 @@ func Judge(r *churn.Row, w churn.Window) Verdict {
 		return Verdict{Name: TooFewToTell, Evidence: []string{"many destinations were counted together here: they cannot be judged as one"}}
 	}
 	f := measure(r, w)
-	v := decide(&f)
+	v := Verdict{Name: TooFewToTell}
+	if why := Withheld(w); why != "" {
+		v.Evidence = []string{why}
+	} else {
+		v = decide(&f)
+	}
 	v.Evidence = append(v.Evidence, beside(r, &f)...)
 	v.Advice = advice(v.Name, r)
 	return v
 }
 
-// decide judges f, and withholds the verdict when the window is too short or lost details could turn it.
+// decide judges f, and withholds the verdict when lost details could turn it.
 func decide(f *figures) Verdict {
-	if f.window < minWindow {
-		return Verdict{Name: TooFewToTell, Evidence: []string{fmt.Sprintf(
-			"the window is %s s: less than 5 s is not enough for a verdict", decimal(f.window))}}
-	}
 	c := rule.apply(f)
 	for _, v := range f.variants() {
 		if n := rule.apply(&v).name(); n != c.name() {

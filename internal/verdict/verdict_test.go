@@ -459,7 +459,7 @@ func TestWhoClosedFirstStandsBesideTheVerdict(t *testing.T) {
 		want   string
 	}{
 		{event.ClosedLocal, "this host closed first in 100% of 200 ends: TIME_WAIT is held here"},
-		{event.ClosedRemote, "the other end closed first in 100% of 200 ends: TIME_WAIT is held there"},
+		{event.ClosedRemote, "the other end closed first in 100% of 200 ends: TIME_WAIT is held at its end"},
 		{event.ClosedReset, "100% of 200 ends were resets: they leave no TIME_WAIT"},
 		{0, "closed first by this host 100, by the other end 100, by both at once 0, by reset 0 times"},
 	} {
@@ -490,5 +490,24 @@ func TestPercentNeverRoundsToAllOrNothing(t *testing.T) {
 		if got := percent(c.share); got != c.want {
 			t.Errorf("percent(%v) = %q, want %q", c.share, got, c.want)
 		}
+	}
+}
+
+func TestNothingIsJudgedInAWindowThatShowsTooLittle(t *testing.T) {
+	const s = int64(1e9)
+	for _, c := range []struct {
+		name   string
+		window churn.Window
+		want   string
+	}{
+		{"long enough", churn.Window{Start: 0, End: 10 * s}, ""},
+		{"too short", churn.Window{Start: 0, End: 3 * s}, "less than 5 s"},
+		{"filtered by what happened", churn.Window{Start: 0, End: 10 * s, Partial: true}, "the filter leaves out"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := Withheld(c.window); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
 	}
 }

@@ -100,7 +100,7 @@ func closers(r *churn.Row) string {
 	case share(local) >= 0.9:
 		return fmt.Sprintf("this host closed first in %s of %s: TIME_WAIT is held here", percent(share(local)), plural(all, "end"))
 	case share(remote) >= 0.9:
-		return fmt.Sprintf("the other end closed first in %s of %s: TIME_WAIT is held there", percent(share(remote)), plural(all, "end"))
+		return fmt.Sprintf("the other end closed first in %s of %s: TIME_WAIT is held at its end", percent(share(remote)), plural(all, "end"))
 	case share(reset) >= 0.9:
 		return fmt.Sprintf("%s of %s were resets: they leave no TIME_WAIT", percent(share(reset)), plural(all, "end"))
 	}
