@@ -1054,6 +1054,7 @@ static __always_inline void fill_open(struct event *e, struct tcp_sock *tp, cons
 
 	e->kind = OPEN;
 	fill_from_conn(e, c);
+	e->flags &= ~PREEXISTING; /* its connect() or accept was seen */
 	bpf_core_read(e->src, sizeof(e->src), &sk->__sk_common.skc_v6_rcv_saddr);
 	bpf_core_read(e->dst, sizeof(e->dst), &sk->__sk_common.skc_v6_daddr);
 	if (family != AF_INET6 ||
@@ -1091,7 +1092,7 @@ int open_connections(struct bpf_iter__bpf_map_elem *ctx)
 	e.time_ns = bpf_ktime_get_ns();
 	sk = *key;
 	__builtin_memcpy(&c, value, sizeof(c));
-	if (!c.live || !c.established_ns)
+	if (!c.live || !(c.start_ns || c.established_ns))
 		return 0;
 	fill_open(&e, (struct tcp_sock *)sk, &c);
 	/* closed, and perhaps another connection's socket by now? Then no program was called when
@@ -1099,8 +1100,9 @@ int open_connections(struct bpf_iter__bpf_map_elem *ctx)
 	now = bpf_map_lookup_elem(&conns, &sk);
 	if (!now || !now->live || now->start_ns != c.start_ns)
 		return 0;
-	if (e.new_state == TCP_CLOSE ||
-	    BPF_CORE_READ((struct sock *)sk, __sk_common.skc_hash) != c.hash)
+	if (c.established_ns ? e.new_state == TCP_CLOSE ||
+				   BPF_CORE_READ((struct sock *)sk, __sk_common.skc_hash) != c.hash
+			     : e.new_state != TCP_SYN_SENT && e.new_state != TCP_SYN_RECV)
 		COUNT(unseen);
 	else
 		bpf_seq_write(seq, &e, sizeof(e));

@@ -33,6 +33,10 @@ type Row struct {
 	Preexisting uint64
 	// Silent counts new connections on which nothing was sent for the last half of their life, and for 0.3 s at least.
 	Silent uint64
+	// Connecting counts connects that were under way, without an answer, when the window ended; OldestConnect is for how
+	// long the oldest of them has been.
+	Connecting    uint64
+	OldestConnect time.Duration
 	// StillOpen counts new connections that were seen open when the window ended.
 	StillOpen uint64
 
@@ -174,6 +178,11 @@ func (r *Row) end(e *event.Event, kind event.Kind, n uint64) {
 
 // stillOpen takes the snapshot of a connection that is open when the window ends.
 func (r *Row) stillOpen(e *event.Event) {
+	if e.NewState == event.SynSent || e.NewState == event.SynRecv {
+		r.Connecting++
+		r.OldestConnect = max(r.OldestConnect, e.ConnectTime)
+		return
+	}
 	if e.Counted {
 		r.SentBytes += e.SentBytes
 		r.ReceivedBytes += e.ReceivedBytes

@@ -429,3 +429,18 @@ func BenchmarkObserve(b *testing.B) {
 		})
 	}
 }
+
+func TestConnectsUnderWayAreNotOpen(t *testing.T) {
+	young, old := out(event.Open, 0), out(event.Open, 0)
+	for _, e := range []*event.Event{young, old} {
+		e.NewState, e.Counted = event.SynSent, true
+	}
+	young.ConnectTime, old.ConnectTime = time.Second, 4*time.Second
+	r := only(t, observe(New(Options{}), young, old, young))
+	if r.Connecting != 3 || r.OldestConnect != 4*time.Second {
+		t.Errorf("%d connecting, the oldest for %s", r.Connecting, r.OldestConnect)
+	}
+	if r.Open() != 0 || r.StillOpen != 0 || r.Preexisting != 0 || r.Attempts() != 0 || r.Exchanges.Count() != 0 {
+		t.Errorf("an attempt counted as more than one: %+v", r)
+	}
+}

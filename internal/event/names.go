@@ -19,7 +19,7 @@ const (
 	Close                         // a connection ended and no TIME_WAIT is held here
 	TimeWait                      // a connection ended and the kernel made a timewait socket here
 	Lost                          // Count events are missing here
-	Open                          // not a happening: a connection that is open when the window ends, with its counters so far
+	Open                          // not a happening: a connection that is open, or being opened (SYN_SENT), when the window ends
 )
 
 var kindNames = [...]string{

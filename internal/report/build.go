@@ -94,12 +94,16 @@ func (in *Input) destination(r *churn.Row, w churn.Window) Destination {
 			Local: r.ClosedBy[event.ClosedLocal], Remote: r.ClosedBy[event.ClosedRemote],
 			Both: r.ClosedBy[event.ClosedBoth], Reset: r.ClosedBy[event.ClosedReset],
 		},
-		Open:     Open{Now: r.Open(), Peak: peak, Preexisting: r.Preexisting},
+		Open:     Open{Now: r.Open(), Peak: peak, Preexisting: r.Preexisting, Connecting: r.Connecting},
 		TimeWait: TimeWait{Entered: r.TimeWaitEntered, Overflowed: r.TimeWaitOverflow},
 		Lifetime: quantiles(r.Lifetimes), Connect: quantiles(r.ConnectTimes),
 		Sent: r.SentBytes, Received: r.ReceivedBytes,
 		Exchanges: exchanges(r), DetailsLost: r.LostDetails(),
 		Verdict: Verdict{Name: known(string(v.Name)), Evidence: list(v.Evidence), Advice: list(v.Advice)},
+	}
+	if r.Connecting > 0 {
+		oldest := Decimal(r.OldestConnect.Seconds())
+		d.Open.Oldest = &oldest
 	}
 	if s := w.Seconds(); s > 0 {
 		rate := Decimal(float64(r.Opened) / s)

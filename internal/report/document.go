@@ -152,6 +152,9 @@ type Open struct {
 	Peak uint64 `json:"peak"`
 	// Preexisting is how many of those seen were opened before tracing began.
 	Preexisting uint64 `json:"preexisting"`
+	// Connecting is how many connects were under way, without an answer, when the window ended; Oldest is for how long.
+	Connecting uint64   `json:"connecting"`
+	Oldest     *Decimal `json:"oldest_connecting_seconds"`
 }
 
 // TimeWait counts TIME_WAIT sockets on this host. Now is not measured yet.

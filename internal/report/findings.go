@@ -27,7 +27,11 @@ const (
 	CodeTimeWaitOverflow = "time-wait-overflow"
 	CodeEventsLost       = "events-lost"
 	CodeNoVerdict        = "no-verdict"
+	CodeConnectStalled   = "connect-stalled"
 )
+
+// stalled is when a connect has waited too long: the first SYN is sent again after 1 s (RFC 6298), the second after 3 s.
+const stalled = 3
 
 // maxFindings bounds the list; what it cuts off is counted.
 const maxFindings = 100
@@ -82,6 +86,10 @@ func (d *Document) findIn(r *Destination) {
 		add(Warning, CodeUnpooled, fmt.Sprintf("%s connects to %s without a pool: %s in %s.", who, where, count(r.Opened, "new connection"), seconds))
 	case r.is(verdict.UndersizedPool):
 		add(Warning, CodeUndersizedPool, fmt.Sprintf("%s has a pool toward %s that is too small: %s in %s.", who, where, count(r.Opened, "new connection"), seconds))
+	}
+	if r.Open.Oldest != nil && *r.Open.Oldest >= stalled {
+		evidence, advice = []string{}, []string{"look at the way to the destination: a firewall that drops, a route that leads nowhere, a host that is down."}
+		add(Warning, CodeConnectStalled, fmt.Sprintf("%s waits for an answer from %s: %s under way, the oldest for %.1f s.", who, where, count(r.Open.Connecting, "connect"), float64(*r.Open.Oldest)))
 	}
 	if n := r.TimeWait.Overflowed; n > 0 {
 		add(Warning, CodeTimeWaitOverflow, fmt.Sprintf("%s due toward %s (%s) were not made: net.ipv4.tcp_max_tw_buckets is reached, or memory is short.", count(n, "TIME_WAIT socket"), where, who))

@@ -34,7 +34,7 @@ func harmOf(r *churn.Row, d *Destination) harm {
 		h.level, h.weight = 3, h.failed
 	case d.is(verdict.Unpooled):
 		h.level = 2
-	case d.is(verdict.UndersizedPool):
+	case d.is(verdict.UndersizedPool), d.Open.Oldest != nil && *d.Open.Oldest >= stalled:
 		h.level = 1
 	}
 	return h

@@ -68,7 +68,7 @@ func (t *Tracer) setDurations(raw *bpfEvent, ev *event.Event) {
 		}
 		return
 	}
-	if ev.Kind == event.ConnectFailed && raw.StartNs != 0 {
+	if (ev.Kind == event.ConnectFailed || ev.Kind == event.Open) && raw.StartNs != 0 {
 		ev.ConnectTime = time.Duration(raw.TimeNs - raw.StartNs)
 	}
 }
