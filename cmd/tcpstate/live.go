@@ -28,16 +28,26 @@ type live struct {
 }
 
 func openLive(e *env, o tracer.Options, f *filter.Set) (*live, error) {
+	// Once before attaching, lest the first events meet unknown listeners, and once after it, lest one is missed.
+	o.Listeners = listeners(e)
 	t, err := tracer.Open(o)
 	if err != nil {
 		return nil, failure{err}
 	}
-	l := &live{tracer: t, services: service.NewResolver(service.Options{}), filter: f}
-	if err := l.addListeners(e); err != nil {
+	if err := t.AddListeners(listeners(&env{})); err != nil {
 		_ = t.Close()
 		return nil, failure{err}
 	}
-	return l, nil
+	return &live{tracer: t, services: service.NewResolver(service.Options{}), filter: f}, nil
+}
+
+// listeners finds who listens already. On a large host that takes a second; events wait in the ring.
+func listeners(e *env) []event.Listener {
+	found, err := sockets.Listeners(sockets.Options{})
+	if err != nil && e.verbose {
+		e.say("who listens already (CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH show all of them): %v", err)
+	}
+	return found
 }
 
 // run hands on every event that passes the filter, until ctx is done.
@@ -51,15 +61,6 @@ func (l *live) run(ctx context.Context, emit func(*event.Event, *service.Service
 		emit(e, s)
 	})
 	return asFailure(err)
-}
-
-// addListeners finds out who listened before tracing began. On a large host that takes a second; events wait in the ring.
-func (l *live) addListeners(e *env) error {
-	listeners, err := sockets.Listeners(sockets.Options{})
-	if err != nil && e.verbose {
-		e.say("who listens already (CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH show all of them): %v", err)
-	}
-	return l.tracer.AddListeners(listeners)
 }
 
 // losses are the tracer's own counts, for the report.

@@ -10,7 +10,8 @@ import (
 )
 
 // AddListeners makes known who listened already, so that what they accept has an owner and old connections a direction.
-// Call it after Open: then none is missed in between, and what the kernel has said since is not overwritten.
+// What the kernel has said already is not overwritten. Those found before Open belong into its Options; called again
+// after it, those that began to listen in between are known, too.
 func (t *Tracer) AddListeners(known []event.Listener) error {
 	for _, l := range known {
 		key := bpfListenerKey{Addr: l.Local.Addr().As16(), Netns: l.Netns, Port: uint32(l.Local.Port())}

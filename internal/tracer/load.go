@@ -12,6 +12,8 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/tcpstate/tcpstate/internal/event"
 )
 
 // Defaults and limits of [Options].
@@ -30,6 +32,8 @@ type Options struct {
 	// Tick is how long records may lie in the ring before they are read, when nothing wakes the reader; 100 ms if 0. Each
 	// tick costs some 0.3 ms of CPU.
 	Tick time.Duration
+	// Listeners are known to listen already: see [Tracer.AddListeners].
+	Listeners []event.Listener
 	// Drained, if set, is called when all records there were have been handed on: a good moment to flush output.
 	Drained func()
 }
@@ -59,6 +63,9 @@ func (t *Tracer) open(o Options) (err error) {
 	}
 	if t.reader, err = ringbuf.NewReader(t.maps.Events); err != nil {
 		return fmt.Errorf("open ring buffer: %w", err)
+	}
+	if err := t.AddListeners(o.Listeners); err != nil {
+		return err
 	}
 	return t.attach()
 }
