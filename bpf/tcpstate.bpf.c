@@ -410,7 +410,8 @@ static __always_inline void send(const struct event *e)
 	bool crossing = used - wake_mark < wake_window;
 
 	if (bpf_ringbuf_output(&events, (void *)e, sizeof(*e),
-			       crossing ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP))
+			       crossing ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP) &&
+	    e->kind != OPEN) /* which is no event, and in no total */
 		lose(e);
 }
 
@@ -938,6 +939,8 @@ static __noinline int on_transition(struct sock *sk, int old, int new)
 {
 	struct tcp_sock *tp;
 
+	if (stopping && new != TCP_CLOSE)
+		return 0;
 	switch (new) {
 	case TCP_SYN_SENT:
 		return on_connecting(sk);
@@ -960,8 +963,6 @@ static __noinline int on_transition(struct sock *sk, int old, int new)
 	default:
 		return 0;
 	}
-	if (stopping && new != TCP_CLOSE)
-		return 0;
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp)
 		return 0;
@@ -1100,12 +1101,13 @@ int open_connections(struct bpf_iter__bpf_map_elem *ctx)
 	now = bpf_map_lookup_elem(&conns, &sk);
 	if (!now || !now->live || now->start_ns != c.start_ns)
 		return 0;
-	if (c.established_ns ? e.new_state == TCP_CLOSE ||
-				   BPF_CORE_READ((struct sock *)sk, __sk_common.skc_hash) != c.hash
-			     : e.new_state != TCP_SYN_SENT && e.new_state != TCP_SYN_RECV)
+	if (!c.established_ns && e.new_state != TCP_SYN_SENT && e.new_state != TCP_SYN_RECV)
+		return 0; /* established after the end of the window */
+	if (c.established_ns && (e.new_state == TCP_CLOSE ||
+				 BPF_CORE_READ((struct sock *)sk, __sk_common.skc_hash) != c.hash))
 		COUNT(unseen);
-	else
-		bpf_seq_write(seq, &e, sizeof(e));
+	else if (bpf_seq_write(seq, &e, sizeof(e)))
+		return 0;  /* the buffer is full: this entry comes again */
 	now->live = false; /* told */
 	return 0;
 }
