@@ -53,6 +53,53 @@ func TestStopLosesNothingAndReportsWhatIsOpen(t *testing.T) {
 	}
 }
 
+// More open connections than fit the kernel's buffer at once, and connects that nobody answers: each is told once.
+func TestStopTellsAllThatIsOpenOrBeingOpened(t *testing.T) {
+	const links, attempts = 300, 20
+	r := startTrace(t, tracer.Options{}).watch(testnet.New(t))
+	var s *scene
+	var held []*link
+	r.ns.Do(t, func() {
+		s = newScene(r)
+		l := s.listen(s.server())
+		for range links {
+			held = append(held, s.linkVia(l))
+		}
+		for range attempts {
+			s.keep(testnet.NewSocket(testnet.PeerAddr)).StartConnect(netip.AddrPortFrom(testnet.PeerAddr, 81))
+		}
+	})
+	told := map[event.State]map[[2]netip.AddrPort]int{event.Established: {}, event.SynSent: {}}
+	for _, e := range r.all(t) {
+		if e.Kind == event.Open {
+			told[e.NewState][[2]netip.AddrPort{e.Local, e.Remote}]++
+		}
+	}
+	r.ns.Do(t, func() {
+		for _, l := range held {
+			l.c.Abort()
+			l.d.Close()
+		}
+		s.end()
+	})
+	if n := len(told[event.Established]); n != 2*links {
+		t.Errorf("%d ends of open connections, want %d", n, 2*links)
+	}
+	if n := len(told[event.SynSent]); n != attempts {
+		t.Errorf("%d connects under way, want %d", n, attempts)
+	}
+	for state, ends := range told {
+		for at, n := range ends {
+			if n != 1 {
+				t.Errorf("%s %v told %d times", state, at, n)
+			}
+		}
+	}
+	if loss := r.losses(t); loss.Unseen != 0 {
+		t.Errorf("losses %+v", loss)
+	}
+}
+
 // refuse makes so many refused connects.
 func refuse(r *recorder, attempts int) {
 	s := newScene(r)
