@@ -449,3 +449,22 @@ func TestAWrongSortFieldNamesTheRightOnes(t *testing.T) {
 	}
 	assertTame(t, "error", []byte(err.Error()))
 }
+
+// A terminal of 80 columns: what can be spared is left out, and nothing is cut in the middle of a title.
+func TestColumnsFitNarrowTerminals(t *testing.T) {
+	for _, width := range []int{80, 90, 100} {
+		d := Build(lossyHost())
+		var b strings.Builder
+		if err := WriteColumns(&b, d, Options{Width: width}); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(b.String()) {
+			if n := cells(strings.TrimSuffix(line, "\n")); n > width {
+				t.Errorf("%d columns at width %d: %s", n, width, line)
+			}
+		}
+		if !strings.Contains(b.String(), " VERDICT") || !strings.Contains(b.String(), " TIME_WAIT") {
+			t.Errorf("titles are missing at width %d:\n%s", width, b.String())
+		}
+	}
+}

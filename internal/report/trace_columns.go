@@ -26,6 +26,9 @@ func newTraceColumns(o Options) *traceColumns {
 	t.column("LADDR:LPORT", 21)
 	t.column("RADDR:RPORT", 21)
 	t.column("RESULT", 13)
+	if w := o.width(); w > 0 && w < 100 {
+		t.narrow(100 - w)
+	}
 	if o.Wide {
 		t.widths[0], t.widths[3], t.widths[4], t.widths[5] = 27, 15, 47, 47
 		t.column("DIRECTION", 9)
@@ -41,6 +44,15 @@ func newTraceColumns(o Options) *traceColumns {
 		t.column("EXE", 0)
 	}
 	return t
+}
+
+// narrow takes n columns of the terminal away, where least is lost: from the addresses, the result, the name.
+func (t *traceColumns) narrow(n int) {
+	for _, give := range []struct{ column, most int }{{4, 6}, {5, 6}, {6, 4}, {3, 4}} {
+		take := min(n, give.most)
+		t.widths[give.column] -= take
+		n -= take
+	}
 }
 
 func (t *traceColumns) column(title string, width int) {
