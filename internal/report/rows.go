@@ -26,8 +26,8 @@ func (d *Document) writeOutbound(b *strings.Builder, o *Options) {
 		return
 	}
 	t := table{columns: []column{
-		{title: "SERVICE", good: 10, least: 8}, {title: "PID", right: true, spare: 2}, {title: "DESTINATION", good: 21, least: 16}, {title: "VERDICT"}, {title: "NEW/S", right: true}, {title: "OPENED", right: true},
-		{title: "OPEN", right: true}, {title: "FAILED", right: true}, {title: "CLOSER", spare: 3}, {title: "TIME_WAIT", right: true}, {title: "LIFE", right: true, spare: 1},
+		{title: "SERVICE", good: 12, least: 8}, {title: "PID", right: true, spare: 1}, {title: "DESTINATION", good: 21, least: 16}, {title: "VERDICT"}, {title: "NEW/S", right: true}, {title: "OPENED", right: true},
+		{title: "OPEN", right: true}, {title: "FAILED", right: true}, {title: "CLOSER", spare: 3}, {title: "TIME_WAIT", right: true}, {title: "LIFE", right: true, spare: 2},
 	}}
 	if o.Wide {
 		t.columns = append(t.columns, wideColumns...)
@@ -128,8 +128,8 @@ func (d *Document) writeInbound(b *strings.Builder, o *Options) {
 		rows = rows[:min(all, shownInbound)]
 	}
 	t := table{columns: []column{
-		{title: "SERVICE", good: 10, least: 8}, {title: "PID", right: true, spare: 2}, {title: "LOCAL", good: 21, least: 16}, {title: "FROM", good: 21, least: 16}, {title: "NEW/S", right: true}, {title: "OPENED", right: true},
-		{title: "OPEN", right: true}, {title: "CLOSER", spare: 3}, {title: "TIME_WAIT", right: true}, {title: "LIFE", right: true, spare: 1},
+		{title: "SERVICE", good: 12, least: 8}, {title: "PID", right: true, spare: 1}, {title: "LOCAL", good: 21, least: 16}, {title: "FROM", good: 21, least: 16}, {title: "NEW/S", right: true}, {title: "OPENED", right: true},
+		{title: "OPEN", right: true}, {title: "CLOSER", spare: 3}, {title: "TIME_WAIT", right: true}, {title: "LIFE", right: true, spare: 2},
 	}}
 	if o.Wide {
 		t.columns = append(t.columns, wideColumns...)

@@ -27,7 +27,7 @@ func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 // write appends the table to b, at most width wide when width is above 0 and the columns that shrink allow it.
 func (t *table) write(b *strings.Builder, width int) {
 	t.leaveOut(width)
-	w := t.widths(width)
+	w := t.widths(width, true)
 	titles := make([]string, len(t.columns))
 	for i, c := range t.columns {
 		titles[i] = c.title
@@ -62,10 +62,10 @@ func (t *table) line(b *strings.Builder, row int, cells []string, widths []int) 
 	b.WriteByte('\n')
 }
 
-// leaveOut drops spare columns until what is left can be made to fit.
+// leaveOut drops spare columns until the others fit without being made narrower than is good.
 func (t *table) leaveOut(width int) {
 	t.left = make([]bool, len(t.columns))
-	for width > 0 && t.total(t.widths(width)) > width {
+	for width > 0 && t.total(t.widths(width, false)) > width {
 		drop := -1
 		for i, c := range t.columns {
 			if c.spare > 0 && !t.left[i] && (drop < 0 || c.spare > t.columns[drop].spare) {
@@ -90,8 +90,8 @@ func (t *table) total(w []int) int {
 	return total
 }
 
-// widths are as wide as the cells, until that is too wide.
-func (t *table) widths(width int) []int {
+// widths are as wide as the cells, until that is too wide; then as is good, and in the end the least.
+func (t *table) widths(width int, least bool) []int {
 	w := make([]int, len(t.columns))
 	for i, c := range t.columns {
 		w[i] = cells(c.title)
@@ -102,7 +102,7 @@ func (t *table) widths(width int) []int {
 	total := t.total(w)
 	for width > 0 && total > width {
 		give := t.widest(w, func(c *column) int { return c.good })
-		if give < 0 {
+		if give < 0 && least {
 			give = t.widest(w, func(c *column) int { return c.least })
 		}
 		if give < 0 {
