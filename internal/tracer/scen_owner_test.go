@@ -66,38 +66,24 @@ var ownerScenarios = []scenario{
 	}},
 	{name: "a child that listens owns what it accepts", run: func(s *scene) []want {
 		at := s.server()
-		kid := testnet.StartChild("serve", []string{at.String()})
-		kid.Line() // it listens
-		c := s.keep(testnet.Dial(at))
-		out := outbound(c)
-		o := child(kid)
-		o.basis = event.OwnerListener
-		in := end{dir: event.Inbound, local: out.remote, remote: out.local, owner: o}
-		kid.Line() // it has accepted
-		c.Close()
-		s.untilOrphan(out)
-		kid.Release()
-		return []want{
-			out.opened(), in.opened(), out.timeWait(event.FinWait2, event.FinWait2), in.closed(event.LastAck, event.ClosedRemote),
-		}
+		return s.servedByChild(at, at)
 	}},
 	{name: "a listener that is gone owns nothing: whoever listens on all addresses does", run: func(s *scene) []want {
 		at := s.server()
 		gone := testnet.Listen(at.Addr(), at.Port())
 		gone.Close()
-		return s.servedByChild(at)
+		return s.servedByChild(anyAddress(at), at)
 	}},
 	{name: "a listener that failed owns nothing: whoever listens on all addresses does", run: func(s *scene) []want {
 		at := s.server()
 		failed := s.keep(testnet.NewSocket(at.Addr()))
 		failed.Reuse()
 		failed.Bind(at)
-		wants := s.servedByChild(at, func() {
+		return s.servedByChild(anyAddress(at), at, func() {
 			if err := failed.TryListen(); err != unix.EADDRINUSE {
 				testnet.Fail("listen beside a listener on all addresses: %v", err)
 			}
 		})
-		return wants
 	}},
 	{name: "a listener on all addresses owns what it accepts, in IPv4 and on ports it did not choose", run: func(s *scene) []want {
 		any4 := s.keep(testnet.Listen(netip.IPv4Unspecified(), 0))
@@ -127,9 +113,11 @@ var ownerScenarios = []scenario{
 	ioUringScenario("sqpoll"),
 }
 
-// servedByChild connects to at, where a child listens on all addresses, after the given steps.
-func (s *scene) servedByChild(at netip.AddrPort, steps ...func()) []want {
-	kid := testnet.StartChild("serve", []string{addrPort(netip.IPv4Unspecified(), at.Port()).String()})
+func anyAddress(at netip.AddrPort) netip.AddrPort { return addrPort(netip.IPv4Unspecified(), at.Port()) }
+
+// servedByChild connects to at, which a child serves that listens on listen, after the given steps.
+func (s *scene) servedByChild(listen, at netip.AddrPort, steps ...func()) []want {
+	kid := testnet.StartChild("serve", []string{listen.String()})
 	kid.Line() // it listens
 	for _, step := range steps {
 		step()
