@@ -113,7 +113,9 @@ var ownerScenarios = []scenario{
 	ioUringScenario("sqpoll"),
 }
 
-func anyAddress(at netip.AddrPort) netip.AddrPort { return addrPort(netip.IPv4Unspecified(), at.Port()) }
+func anyAddress(at netip.AddrPort) netip.AddrPort {
+	return addrPort(netip.IPv4Unspecified(), at.Port())
+}
 
 // servedByChild connects to at, which a child serves that listens on listen, after the given steps.
 func (s *scene) servedByChild(listen, at netip.AddrPort, steps ...func()) []want {
