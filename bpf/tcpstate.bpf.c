@@ -73,21 +73,21 @@ enum {
 	COUNTED = 4,
 };
 
-/* Set when the window has ended: nothing opens any more, and what ends is reported as it was, open.
- */
+/* Set when the window has ended: nothing opens any more, what ends is reported as it was, open. */
 volatile __u32 stopping;
 
 /* How many entries map conns has. */
 static volatile __u64 conns_used;
 
 /* Set before load. */
-const volatile __u32 wake_window =
-    1280; /* as wide as records of all CPUs, which may cross the mark at once */
-const volatile __u32 wake_mark = 2 << 20; /* bytes in the ring at which the reader is woken */
-const volatile bool probe_reads =
-    true; /* false under lockdown=confidentiality, which refuses bpf_probe_read_kernel */
-
-const volatile __u32 conns_lazy = 32768; /* entries up to which a dead one is left for reuse */
+/* Bytes in the ring at which the reader is woken, and how many CPUs' records may cross that at
+ * once. */
+const volatile __u32 wake_mark = 2 << 20;
+const volatile __u32 wake_window = 1280;
+/* False under lockdown=confidentiality, which refuses bpf_probe_read_kernel. */
+const volatile bool probe_reads = true;
+/* Entries of conns up to which a dead one is left for reuse. */
+const volatile __u32 conns_lazy = 32768;
 
 struct owner {
 	__u64 cgroup_id;
@@ -461,6 +461,15 @@ static __always_inline void own_by_cgroup(struct owner *o, struct sock *sk)
 	o->basis = OWNER_CGROUP;
 }
 
+static __always_inline void own_by_listener(struct owner *o, const struct listener *l,
+					    struct sock *sk)
+{
+	if (l && l->owner.basis != OWNER_UNKNOWN)
+		*o = l->owner;
+	else
+		own_by_cgroup(o, sk);
+}
+
 /* Nobody saw who opened it: a port that somebody listens on was the accepting end. */
 static __always_inline void infer_direction(struct event *e, struct sock *sk)
 {
@@ -468,12 +477,8 @@ static __always_inline void infer_direction(struct event *e, struct sock *sk)
 
 	e->flags |= DIRECTION_INFERRED;
 	e->direction = l ? INBOUND : OUTBOUND;
-	if (e->owner.basis != OWNER_UNKNOWN)
-		return;
-	if (l && l->owner.basis != OWNER_UNKNOWN)
-		e->owner = l->owner;
-	else
-		own_by_cgroup(&e->owner, sk);
+	if (e->owner.basis == OWNER_UNKNOWN)
+		own_by_listener(&e->owner, l, sk);
 }
 
 /* The entry of a socket: of its connection, or of the one before. */
@@ -484,10 +489,8 @@ static __always_inline struct conn *find_entry(struct sock *sk)
 	return bpf_map_lookup_elem(&conns, &key);
 }
 
-static __always_inline struct conn *find_conn(struct sock *sk)
+static __always_inline struct conn *if_live(struct conn *entry)
 {
-	struct conn *entry = find_entry(sk);
-
 	return entry && entry->live ? entry : NULL;
 }
 
@@ -544,13 +547,9 @@ static __always_inline int on_connecting(struct sock *sk)
 
 static __always_inline void accepted(struct event *e, struct sock *sk, struct conn *entry)
 {
-	struct listener *l = find_listener(e);
 	struct conn c = {.live = true};
 
-	if (l && l->owner.basis != OWNER_UNKNOWN)
-		c.owner = l->owner;
-	else
-		own_by_cgroup(&c.owner, sk);
+	own_by_listener(&c.owner, find_listener(e), sk);
 	c.start_ns = e->time_ns;
 	c.established_ns = e->time_ns;
 	c.hash = sk->__sk_common.skc_hash;
@@ -598,7 +597,7 @@ static __always_inline __u64 packet_time(struct tcp_sock *tp, const struct conn 
 static __always_inline int on_established(struct sock *sk, struct tcp_sock *tp, int old, int new)
 {
 	struct conn *entry = find_entry(sk);
-	struct conn *c = entry && entry->live ? entry : NULL;
+	struct conn *c = if_live(entry);
 	struct event e = {};
 
 	e.time_ns = packet_time(tp, c, new);
@@ -625,7 +624,7 @@ static __always_inline int on_established(struct sock *sk, struct tcp_sock *tp, 
 static __always_inline int on_closing(struct sock *sk)
 {
 	struct conn *entry = find_entry(sk);
-	struct conn *c = entry && entry->live ? entry : NULL;
+	struct conn *c = if_live(entry);
 
 	if (c &&
 	    (c->direction == OUTBOUND || (c->owner.basis == OWNER_LISTENER && c->owner.pid != 1)))
@@ -863,7 +862,7 @@ static __always_inline int on_end(struct sock *sk, struct tcp_sock *tp, int old)
 	if (probe_reads && (old == TCP_FIN_WAIT2 || old == TCP_CLOSING))
 		substate = timewait_substate(sk, &e);
 	e.substate = substate;
-	c = find_conn(sk);
+	c = if_live(find_entry(sk));
 	/* a child that was reset before it was established: no connection yet, so none ends */
 	if (old == TCP_SYN_RECV && !(c && c->direction == OUTBOUND))
 		return 0;

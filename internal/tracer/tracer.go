@@ -42,8 +42,8 @@ type Tracer struct {
 	unassigned uint64
 }
 
-// Window is the time between the moment when all hooks were attached and the one when the first was detached, in
-// nanoseconds since the Unix epoch. End is 0 while tracing.
+// Window is the time between the moment when all hooks were attached and the one when tracing was told to end, before the
+// first was detached, in nanoseconds since the Unix epoch. End is 0 while tracing.
 type Window struct{ Start, End int64 }
 
 // Window returns the traced time so far.
