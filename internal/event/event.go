@@ -44,8 +44,20 @@ type Event struct {
 	Basis Basis // how Error is known
 	Cause Cause
 
-	// Preexisting: the connection was opened before tracing began, so its start is not known.
+	// Preexisting: the connection was opened before tracing began, so its start is not known. (Of a TimeWaitEnd: its
+	// TIME_WAIT began before.)
 	Preexisting bool
+	// InCensus: it was announced by an Existing event already.
+	InCensus bool
+	// AutoPort: connect() chose the local port, from the namespace's range. Not so where bind() chose it, or where the
+	// socket has a range of its own (IP_LOCAL_PORT_RANGE).
+	AutoPort bool
+
+	// Remaining is how long a timewait socket has left (Open and Existing in TIME_WAIT); a little more can pass, for the
+	// kernel's timers are coarse. Negative ([Unknown]): not known.
+	Remaining time.Duration
+	// Timestamps: the timewait socket's connection used TCP timestamps, without which its port cannot be reused early.
+	Timestamps bool
 
 	// Lifetime is from established to the end, ConnectTime from connect() to established (or to the failure).
 	// Idle is how long nothing had been sent when the event was taken. Negative ([Unknown]): not known.

@@ -19,12 +19,15 @@ const (
 	Close                         // a connection ended and no TIME_WAIT is held here
 	TimeWait                      // a connection ended and the kernel made a timewait socket here
 	Lost                          // Count events are missing here
-	Open                          // not a happening: a connection that is open, or being opened (SYN_SENT), when the window ends
+	Open                          // not a happening: a connection or a timewait socket (NewState says) that is there when the window ends
+	Existing                      // not a happening: one that was there before the window began, found by a census
+	TimeWaitEnd                   // a timewait socket was removed, Cause says why
+	BindFailed                    // bind() failed for want of a port or of the address
 )
 
 var kindNames = [...]string{
 	Connect: "connect", Accept: "accept", ConnectFailed: "connect_failed", Close: "close", TimeWait: "time_wait",
-	Lost: "lost", Open: "open",
+	Lost: "lost", Open: "open", Existing: "existing", TimeWaitEnd: "time_wait_end", BindFailed: "bind_failed",
 }
 
 // String returns the name used in JSON and filters.
@@ -110,6 +113,7 @@ const (
 	OwnerListener                   // called listen() on the socket that accepted
 	OwnerCloser                     // closed the connection; whoever opened it was not seen
 	OwnerCgroup                     // only the cgroup is known, from the socket itself
+	OwnerHolder                     // had it open when tracing began; whoever opened it was not seen
 )
 
 var ownerBasisNames = [...]string{
@@ -121,17 +125,31 @@ func (b OwnerBasis) String() string { return name(ownerBasisNames[:], int(b)) }
 // Cause tells failures apart that share an errno, and ends that share a state.
 type Cause uint8
 
-// PortsExhausted: no local port was left toward the destination (EADDRNOTAVAIL). TupleInUse: the port was chosen by
-// bind() and its 4-tuple was taken (EADDRNOTAVAIL, too). TimeWaitOverflow: a TIME_WAIT was due and the kernel made
-// none, because of tcp_max_tw_buckets or for want of memory.
+// Of a failure: PortsExhausted: no local port was left toward the destination (EADDRNOTAVAIL), or for a bind() to port 0
+// (EADDRINUSE). TupleInUse: the port was chosen by bind() and its 4-tuple was taken (EADDRNOTAVAIL, too). NoRoute: no SYN
+// was sent for want of a route. NotLocal: bind() to an address that this namespace does not have (EADDRNOTAVAIL).
+// PortTaken: bind() to a port of the caller's choice that another socket has (EADDRINUSE).
+//
+// Of an end: TimeWaitOverflow: a TIME_WAIT was due and the kernel made none, because of tcp_max_tw_buckets or for want of
+// memory.
+//
+// Of the end of a TIME_WAIT: Expired: its time was over. Reused: connect() took its port for the same destination. Killed:
+// before its time by an RST, a new SYN of the peer, `ss -K`, or with its namespace.
 const (
 	PortsExhausted Cause = iota + 1
 	TupleInUse
 	TimeWaitOverflow
+	Expired
+	Reused
+	Killed
+	NoRoute
+	NotLocal
+	PortTaken
 )
 
 var causeNames = [...]string{
 	PortsExhausted: "ports-exhausted", TupleInUse: "tuple-in-use", TimeWaitOverflow: "time-wait-overflow",
+	Expired: "expired", Reused: "reused", Killed: "killed", NoRoute: "no-route", NotLocal: "not-local", PortTaken: "port-taken",
 }
 
 func (c Cause) String() string { return name(causeNames[:], int(c)) }
@@ -147,8 +165,12 @@ const (
 	Canceled     Error = 0xffff
 )
 
-// EADDRNOTAVAIL has a name here because it is what this tool is about.
-const EADDRNOTAVAIL = Error(unix.EADDRNOTAVAIL)
+// EADDRNOTAVAIL and EADDRINUSE have names here because they are what this tool is about: what connect() and what bind()
+// says when no port is left.
+const (
+	EADDRNOTAVAIL = Error(unix.EADDRNOTAVAIL)
+	EADDRINUSE    = Error(unix.EADDRINUSE)
+)
 
 // String returns the errno's symbol, CANCELED, UNKNOWN, or "" for NoError.
 func (e Error) String() string {
