@@ -72,14 +72,18 @@ enum tcp_state {
 	TCP_LAST_ACK = 9,
 	TCP_LISTEN = 10,
 	TCP_CLOSING = 11,
+	TCP_NEW_SYN_RECV = 12,
 };
 
 enum {
-	AF_INET6 = 10,		 /* include/linux/socket.h */
+	AF_INET = 2, /* include/linux/socket.h */
+	AF_INET6 = 10,
 	IPPROTO_TCP = 6,	 /* include/uapi/linux/in.h */
 	SHUTDOWN_MASK = 3,	 /* include/net/sock.h: both ways */
 	PF_KTHREAD = 0x00200000, /* include/linux/sched.h */
-	EADDRNOTAVAIL = 99,	 /* include/uapi/asm-generic/errno.h */
+	S_IFMT = 0170000,	 /* include/uapi/linux/stat.h */
+	S_IFSOCK = 0140000,
+	EADDRNOTAVAIL = 99, /* include/uapi/asm-generic/errno.h */
 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -92,6 +96,7 @@ enum sock_flags {
 
 struct hlist_nulls_node {
 	struct hlist_nulls_node *next;
+	struct hlist_nulls_node **pprev;
 };
 
 struct hlist_nulls_head {
@@ -105,13 +110,28 @@ struct in6_addr {
 	} in6_u;
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+	struct hlist_node **pprev;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
 struct inet_ehash_bucket {
 	struct hlist_nulls_head chain;
+};
+
+struct inet_bind_hashbucket {
+	struct hlist_head chain;
 };
 
 struct inet_hashinfo {
 	struct inet_ehash_bucket *ehash;
 	unsigned int ehash_mask;
+	struct inet_bind_hashbucket *bhash;
+	unsigned int bhash_size;
 };
 
 typedef struct {
@@ -153,6 +173,7 @@ struct ns_common {
 struct net {
 	struct ns_common ns;
 	struct netns_ipv4 ipv4;
+	__u32 hash_mix;
 };
 
 /* 5.18 to 6.0 kept the death row outside. */
@@ -210,9 +231,19 @@ struct sock {
 	struct sock_cgroup_data sk_cgrp_data;
 };
 
+/* local_port_range is IP_LOCAL_PORT_RANGE (6.3, and backported): 0 when it is not set. It was two
+ * __u16 at first. */
 struct inet_sock {
 	struct sock sk;
 	__be16 inet_sport;
+	__u32 local_port_range;
+};
+
+struct inet_sock___before_6_9 {
+	struct {
+		__u16 lo;
+		__u16 hi;
+	} local_port_range;
 };
 
 struct inet_connection_sock {
@@ -235,17 +266,65 @@ struct tcp_sock {
 	__u64 tcp_clock_cache;
 };
 
+/* include/linux/timer_types.h. expires is in jiffies; entry.pprev is NULL when it does not run. */
+struct timer_list {
+	struct hlist_node entry;
+	unsigned long expires;
+	void (*function)(struct timer_list *timer);
+};
+
 /* include/net/inet_timewait_sock.h */
 struct inet_timewait_sock {
 	struct sock_common __tw_common;
 	volatile unsigned char tw_substate;
 	__be16 tw_sport;
+	struct timer_list tw_timer;
+};
+
+/* include/linux/tcp.h. tw_ts_recent_stamp is 0 where timestamps were not in use; it was a long. */
+struct tcp_timewait_sock {
+	struct inet_timewait_sock tw_sk;
+	int tw_ts_recent_stamp;
+};
+
+/* include/net/inet_hashtables.h: who has a local port. Both reuse marks are -1 while only connect()
+ * has. */
+struct inet_bind_bucket {
+	possible_net_t ib_net;
+	unsigned short port;
+	signed char fastreuse;
+	signed char fastreuseport;
+	struct hlist_node node;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
+struct nsproxy {
+	struct net *net_ns;
 };
 
 struct task_struct {
 	struct task_struct *group_leader;
+	struct css_set *cgroups;
+	struct nsproxy *nsproxy;
 	unsigned int flags;
+	int tgid;
 	char comm[16];
+};
+
+struct inode {
+	unsigned short i_mode;
+};
+
+struct file {
+	struct inode *f_inode;
+	void *private_data;
+};
+
+struct socket {
+	struct sock *sk;
 };
 
 struct seq_file;
@@ -262,6 +341,20 @@ struct bpf_iter__bpf_map_elem {
 	struct bpf_iter_meta *meta;
 	void *key;
 	void *value;
+};
+
+/* net/ipv4/tcp_ipv4.c: a socket of the reader's network namespace, of whatever kind. */
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
+};
+
+/* kernel/bpf/task_iter.c: an open file of a task of the reader's pid namespace. */
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	__u32 fd;
+	struct file *file;
 };
 
 #pragma clang attribute pop

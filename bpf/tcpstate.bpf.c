@@ -22,7 +22,9 @@ enum {
 	CONNECT_FAILED = 3,
 	CLOSE = 4,
 	TIME_WAIT = 5,
-	OPEN = 7, /* a connection still open, from iterator open_connections */
+	OPEN = 7,     /* a connection or timewait socket that is there at the end */
+	EXISTING = 8, /* ... that was there at the beginning */
+	TIME_WAIT_END = 9,
 };
 
 enum {
@@ -48,12 +50,16 @@ enum {
 	OWNER_LISTENER,
 	OWNER_CLOSER,
 	OWNER_CGROUP,
+	OWNER_HOLDER,
 };
 
 enum {
 	PORTS_EXHAUSTED = 1,
 	TUPLE_IN_USE = 2,
 	TIME_WAIT_OVERFLOW = 3,
+	EXPIRED = 4,
+	REUSED = 5,
+	KILLED = 6,
 };
 
 /* Beside errnos. */
@@ -62,7 +68,9 @@ enum {
 	CANCELED = 0xffff,
 };
 
+/* Beside substates of timewait sockets. */
 enum {
+	NO_TIMEWAIT = 0xfe, /* the kernel had to make one, and could not */
 	UNKNOWN_SUBSTATE = 0xff,
 };
 
@@ -71,10 +79,16 @@ enum {
 	PREEXISTING = 1,
 	DIRECTION_INFERRED = 2,
 	COUNTED = 4,
+	IN_CENSUS = 8,
+	AUTO_PORT = 16,
+	TIMESTAMPS = 32,
 };
 
 /* Set when the window has ended: nothing opens any more, what ends is reported as it was, open. */
 volatile __u32 stopping;
+
+/* Not 0: a self-test is going on, and only its connects, to this port, are looked at. */
+volatile __u32 testing_port;
 
 /* How many entries map conns has. */
 static volatile __u64 conns_used;
@@ -114,7 +128,7 @@ struct event {
 	__u32 data_segs_out;
 	__u32 data_segs_in;
 	__u32 retransmits;
-	__u32 idle_jiffies; /* since data were sent last */
+	__s32 jiffies; /* since data were sent last; until a timewait socket expires */
 	__u16 sport;
 	__u16 dport;
 	__u16 error;
@@ -142,7 +156,11 @@ struct conn {
 	__u8 direction;
 	__u8 state; /* the last one that was handled */
 	bool live;  /* false: ended, the entry waits for the next connection in the same socket */
-	__u8 reserved[7];
+	bool in_census;
+	bool direction_inferred;
+	__u8 timewait_substate; /* what inet_twsk_alloc() told: the state, or NO_TIMEWAIT */
+	__u8 reserved[4];
+	__u64 timewait; /* ... and the address of the timer */
 };
 
 struct listener_key {
@@ -185,13 +203,17 @@ struct loss {
 };
 
 struct counters {
-	__u64 ring_full;   /* records that went to map losses instead */
-	__u64 losses_full; /* ... and found no room there either: not even their destination is
-			      known */
-	__u64 conns_full;  /* connections that could not be remembered */
-	__u64 unseen;	   /* connections whose end no program was called for */
-	__u64 rescued;	   /* transitions that a further copy of the program handled */
-	__u64 chain_cut;   /* ehash walks that ended at MAX_CHAIN */
+	__u64 ring_full;	/* records that went to map losses instead */
+	__u64 losses_full;	/* ... and found no room there either: not even their destination is
+				   known */
+	__u64 conns_full;	/* connections that could not be remembered */
+	__u64 unseen;		/* connections whose end no program was called for */
+	__u64 rescued;		/* transitions that a further copy of the program handled */
+	__u64 chain_cut;	/* walks of hash chains that were given up */
+	__u64 timewaits_found;	/* timewait sockets that a census met first */
+	__u64 timewaits_missed; /* ... and those whose end only a census noticed */
+	__u64 timewaits_full;	/* timewait sockets that could not be remembered */
+	__u64 namespaces_full;	/* ... that could not be counted in their namespace */
 };
 
 /* To user space. Without wake-ups: a wake-up costs 10 to 100 times the record. The reader has a
@@ -362,7 +384,7 @@ static __always_inline void fill_counters(struct event *e, struct sock *sk, stru
 	e->data_segs_out = tp->data_segs_out;
 	e->data_segs_in = tp->data_segs_in;
 	e->retransmits = tp->total_retrans;
-	e->idle_jiffies = (__u32)bpf_jiffies64() - tp->lsndtime;
+	e->jiffies = (__u32)bpf_jiffies64() - tp->lsndtime;
 	e->flags |= COUNTED;
 }
 
@@ -427,6 +449,10 @@ static __always_inline void fill_from_conn(struct event *e, const struct conn *c
 	e->established_ns = c->established_ns;
 	if (!c->established_ns)
 		e->flags |= PREEXISTING;
+	if (c->in_census)
+		e->flags |= IN_CENSUS;
+	if (c->direction_inferred)
+		e->flags |= DIRECTION_INFERRED;
 }
 
 /* Who listens for e's connection: at its address, at any address of its family, at any at all. Of
@@ -524,6 +550,13 @@ static __always_inline void forget(struct sock *sk, struct conn *c)
 		__sync_fetch_and_add(&conns_used, -1);
 }
 
+static __always_inline bool not_under_test(struct sock *sk)
+{
+	return testing_port && sk->__sk_common.skc_dport != bpf_htons(testing_port);
+}
+
+#include "timewait.h"
+
 /* CLOSE -> SYN_SENT: connect() in the caller's context. No port yet (unless bound), no SYN yet. */
 static __always_inline int on_connecting(struct sock *sk)
 {
@@ -542,6 +575,7 @@ static __always_inline int on_connecting(struct sock *sk)
 	}
 	if (!remember(sk, find_entry(sk), &c))
 		COUNT(conns_full);
+	note_connecting(sk);
 	return 0;
 }
 
@@ -591,6 +625,21 @@ static __always_inline __u64 packet_time(struct tcp_sock *tp, const struct conn 
 	return time_ns;
 }
 
+/* Did connect() choose the port, from the range of the namespace? */
+static __always_inline bool is_auto_port(struct tcp_sock *tp, const struct conn *c)
+{
+	struct inet_sock *inet = &tp->inet_conn.icsk_inet;
+	struct inet_sock___before_6_9 *old = (void *)inet;
+
+	if (!c || !c->start_ns || c->bound_port)
+		return false;
+	if (bpf_core_field_exists(inet->local_port_range))
+		return !inet->local_port_range;
+	if (bpf_core_field_exists(old->local_port_range))
+		return !old->local_port_range.lo && !old->local_port_range.hi;
+	return true;
+}
+
 /* SYN_SENT -> ESTABLISHED: connected. SYN_RECV -> ESTABLISHED: accepted, or connected by a
  * simultaneous open. SYN_RECV -> FIN_WAIT1: the same, closed before the handshake was over (fast
  * open). */
@@ -611,6 +660,8 @@ static __always_inline int on_established(struct sock *sk, struct tcp_sock *tp, 
 			c->hash = sk->__sk_common.skc_hash;
 		}
 		connected(&e, sk, entry, c);
+		if (old == TCP_SYN_SENT && is_auto_port(tp, c))
+			e.flags |= AUTO_PORT;
 	} else {
 		accepted(&e, sk, entry);
 	}
@@ -687,111 +738,6 @@ static __always_inline void fill_connect_failed(struct event *e, struct sock *sk
 		e->sport = 0; /* no port was chosen; a socket used before shows its old one */
 }
 
-static __always_inline struct inet_hashinfo *hashinfo_of(struct net *net)
-{
-	struct net___from_5_18 *pointer = (void *)net;
-
-	if (bpf_core_field_exists(pointer->ipv4.tcp_death_row))
-		return pointer->ipv4.tcp_death_row->hashinfo;
-	return net->ipv4.tcp_death_row.hashinfo;
-}
-
-/* What is read of a timewait socket, in one piece: each read has a price, its size has hardly one.
- */
-#define TIMEWAIT_HEAD 152
-#define HEAD_FIELD(head, ctype, type, field)                                                       \
-	(*(ctype *)((head) + bpf_core_field_offset(type, field)))
-
-/* Is this what sk has become? All differences in one word, because branches in a loop multiply for
- * the verifier. */
-static __always_inline bool is_timewait_of(const __u8 *head, struct sock *sk, const struct event *e,
-					   __u64 v6)
-{
-	const __u64 *to = (const __u64 *)e->dst, *from = (const __u64 *)e->src;
-	const __u64 *tw_to = &HEAD_FIELD(head, __u64, struct sock_common, skc_v6_daddr);
-	const __u64 *tw_from = &HEAD_FIELD(head, __u64, struct sock_common, skc_v6_rcv_saddr);
-	__u64 differs;
-
-	differs = (tw_to[0] ^ to[0]) | (tw_to[1] ^ to[1]);
-	differs |= (tw_from[0] ^ from[0]) | (tw_from[1] ^ from[1]);
-	differs &= v6;
-	differs |= HEAD_FIELD(head, __u32, struct sock_common, skc_hash) ^ sk->__sk_common.skc_hash;
-	differs |= HEAD_FIELD(head, __u8, struct sock_common, skc_state) ^ TCP_TIME_WAIT;
-	differs |=
-	    HEAD_FIELD(head, __u16, struct sock_common, skc_dport) ^ sk->__sk_common.skc_dport;
-	differs |=
-	    HEAD_FIELD(head, __u16, struct inet_timewait_sock, tw_sport) ^ bpf_htons(e->sport);
-	differs |=
-	    HEAD_FIELD(head, __u32, struct sock_common, skc_daddr) ^ sk->__sk_common.skc_daddr;
-	differs |= HEAD_FIELD(head, __u32, struct sock_common, skc_rcv_saddr) ^
-		   sk->__sk_common.skc_rcv_saddr;
-	return !differs && HEAD_FIELD(head, __u64, struct sock_common, skc_net) ==
-			       (__u64)sk->__sk_common.skc_net.net;
-}
-
-/* All ones when sk talks IPv6, without a branch. */
-static __always_inline __u64 v6_mask(struct sock *sk)
-{
-	const struct in6_addr *to = &sk->__sk_common.skc_v6_daddr;
-	__u64 mapped = to->in6_u.u6_addr32[0] | to->in6_u.u6_addr32[1] |
-		       (to->in6_u.u6_addr32[2] ^ bpf_htonl(0xffff));
-	__u64 family = sk->__sk_common.skc_family ^ AF_INET6;
-
-	return ((family - 1) >> 63) * (0 - ((0 - mapped) >> 63));
-}
-
-/* Looks for the timewait socket that has taken sk's place in its ehash chain: TIME_WAIT is seen,
- * not guessed. Returns its substate, or 0. A nulls marker of another chain means that the node at
- * hand was moved meanwhile: start again. */
-static __noinline int timewait_substate(struct sock *sk, const struct event *e)
-{
-	struct inet_hashinfo *info = hashinfo_of(sk->__sk_common.skc_net.net);
-	__u32 slot = sk->__sk_common.skc_hash & info->ehash_mask;
-	struct inet_ehash_bucket *bucket =
-	    (void *)BPF_CORE_READ(info, ehash) +
-	    (__u64)slot * bpf_core_type_size(struct inet_ehash_bucket);
-	struct hlist_nulls_node *node = BPF_CORE_READ(bucket, chain.first);
-	__u64 v6 = v6_mask(sk);
-	__u8 head[TIMEWAIT_HEAD] __attribute__((aligned(8)));
-
-	for (int i = 0; i < MAX_CHAIN; i++) {
-		if ((__u64)node & 1) {
-			if ((__u64)node >> 1 == slot)
-				return 0;
-			node = BPF_CORE_READ(bucket, chain.first);
-			continue;
-		}
-		if (bpf_probe_read_kernel(
-			head, sizeof(head),
-			(void *)node - bpf_core_field_offset(struct sock_common, skc_nulls_node)))
-			break;
-		if (is_timewait_of(head, sk, e, v6))
-			return HEAD_FIELD(head, __u8, struct inet_timewait_sock, tw_substate);
-		node =
-		    HEAD_FIELD(head, struct hlist_nulls_node *, struct sock_common, skc_nulls_node);
-	}
-	COUNT(chain_cut);
-	return -1;
-}
-
-/* tcp_max_tw_buckets is reached in this namespace: inet_twsk_alloc() refuses. */
-static __always_inline bool timewait_full(struct net *net)
-{
-	struct net___from_5_18 *pointer = (void *)net;
-	struct net___before_5_18 *old = (void *)net;
-
-	if (bpf_core_field_exists(pointer->ipv4.tcp_death_row)) {
-		struct inet_timewait_death_row *row = pointer->ipv4.tcp_death_row;
-
-		return row->tw_refcount.refs.counter - 1 >= row->sysctl_max_tw_buckets;
-	}
-	if (bpf_core_field_exists(net->ipv4.tcp_death_row.tw_refcount))
-		return net->ipv4.tcp_death_row.tw_refcount.refs.counter - 1 >=
-		       net->ipv4.tcp_death_row.sysctl_max_tw_buckets;
-	return old->ipv4.tcp_death_row.tw_count.counter >=
-	       net->ipv4.tcp_death_row.sysctl_max_tw_buckets;
-}
-
 /* FIN_WAIT2 -> CLOSE and CLOSING -> CLOSE: the two ways into TIME_WAIT, and into its absence. */
 static __always_inline void fill_timewait_or_not(struct event *e, struct sock *sk, __u8 closer)
 {
@@ -803,13 +749,20 @@ static __always_inline void fill_timewait_or_not(struct event *e, struct sock *s
 		e->closed_by = sk->sk_err ? CLOSED_RESET : closer;
 		return;
 	}
+	if (e->substate == NO_TIMEWAIT) {
+		e->substate = 0;
+		e->basis = EXACT;
+		e->cause = TIME_WAIT_OVERFLOW;
+		e->closed_by = closer;
+		return;
+	}
 	if (e->substate) {
 		e->kind = TIME_WAIT;
 		e->closed_by = closer;
 		return;
 	}
 	e->closed_by = CLOSED_RESET;
-	if (sk->sk_err)
+	if (sk->sk_err || timewait_alloc_tells)
 		return;
 	if (e->old_state == TCP_FIN_WAIT2 && sk->__sk_common.skc_flags & (1UL << SOCK_DONE))
 		e->basis =
@@ -848,21 +801,40 @@ static __always_inline void fill_end(struct event *e, struct sock *sk, struct co
 		e->new_state = TCP_TIME_WAIT;
 }
 
+/* What the socket leaves behind: the substate of a timewait socket and its timer, 0, or one of the
+ * values beside. */
+static __always_inline int left_behind(struct sock *sk, const struct event *e, struct conn *entry,
+				       __u64 *timer)
+{
+	int substate = 0;
+
+	if (!timewait_alloc_tells)
+		return probe_reads ? timewait_substate(sk, e, timer) : UNKNOWN_SUBSTATE;
+	if (entry) {
+		substate = entry->timewait_substate;
+		*timer = entry->timewait;
+		entry->timewait_substate = 0;
+	}
+	return substate;
+}
+
 /* Anything -> CLOSE: the end of a connection, or of an attempt at one. The walk comes first, while
  * the verifier has few cases to follow it in. */
 static __always_inline int on_end(struct sock *sk, struct tcp_sock *tp, int old)
 {
 	struct event e = {};
-	struct conn *c;
-	int substate = probe_reads ? 0 : -1;
+	struct conn *entry, *c;
+	__u64 timer = 0;
 
 	e.old_state = old;
 	e.new_state = TCP_CLOSE;
 	fill_addresses(&e, sk, tp);
-	if (probe_reads && (old == TCP_FIN_WAIT2 || old == TCP_CLOSING))
-		substate = timewait_substate(sk, &e);
-	e.substate = substate;
-	c = if_live(find_entry(sk));
+	if (!timewait_alloc_tells && (old == TCP_FIN_WAIT2 || old == TCP_CLOSING))
+		e.substate = left_behind(sk, &e, NULL, &timer);
+	entry = find_entry(sk);
+	if (timewait_alloc_tells && (old == TCP_FIN_WAIT2 || old == TCP_CLOSING))
+		e.substate = left_behind(sk, &e, entry, &timer);
+	c = if_live(entry);
 	/* a child that was reset before it was established: no connection yet, so none ends */
 	if (old == TCP_SYN_RECV && !(c && c->direction == OUTBOUND))
 		return 0;
@@ -870,7 +842,7 @@ static __always_inline int on_end(struct sock *sk, struct tcp_sock *tp, int old)
 	fill_counters(&e, sk, tp);
 	if (stopping) {
 		/* past the end of the window: it was open, and this is what it had done */
-		if (!c || !c->established_ns)
+		if (!c || !(c->established_ns || c->in_census))
 			return 0;
 		fill_from_conn(&e, c);
 		e.kind = OPEN;
@@ -884,6 +856,8 @@ static __always_inline int on_end(struct sock *sk, struct tcp_sock *tp, int old)
 	if (c)
 		forget(sk, c);
 	send(&e);
+	if (e.kind == TIME_WAIT && timer)
+		enter_timewait(sk, &e, timer);
 	return 0;
 }
 
@@ -938,7 +912,7 @@ static __noinline int on_transition(struct sock *sk, int old, int new)
 {
 	struct tcp_sock *tp;
 
-	if (stopping && new != TCP_CLOSE)
+	if ((stopping && new != TCP_CLOSE) || not_under_test(sk))
 		return 0;
 	switch (new) {
 	case TCP_SYN_SENT:
@@ -1054,7 +1028,8 @@ static __always_inline void fill_open(struct event *e, struct tcp_sock *tp, cons
 
 	e->kind = OPEN;
 	fill_from_conn(e, c);
-	e->flags &= ~PREEXISTING; /* its connect() or accept was seen */
+	if (!c->in_census)
+		e->flags &= ~PREEXISTING; /* its connect() or accept was seen */
 	bpf_core_read(e->src, sizeof(e->src), &sk->__sk_common.skc_v6_rcv_saddr);
 	bpf_core_read(e->dst, sizeof(e->dst), &sk->__sk_common.skc_v6_daddr);
 	if (family != AF_INET6 ||
@@ -1073,7 +1048,7 @@ static __always_inline void fill_open(struct event *e, struct tcp_sock *tp, cons
 	e->data_segs_out = BPF_CORE_READ(tp, data_segs_out);
 	e->data_segs_in = BPF_CORE_READ(tp, data_segs_in);
 	e->retransmits = BPF_CORE_READ(tp, total_retrans);
-	e->idle_jiffies = (__u32)bpf_jiffies64() - BPF_CORE_READ(tp, lsndtime);
+	e->jiffies = (__u32)bpf_jiffies64() - BPF_CORE_READ(tp, lsndtime);
 	e->flags |= COUNTED;
 }
 
@@ -1092,7 +1067,7 @@ int open_connections(struct bpf_iter__bpf_map_elem *ctx)
 	e.time_ns = bpf_ktime_get_ns();
 	sk = *key;
 	__builtin_memcpy(&c, value, sizeof(c));
-	if (!c.live || !(c.start_ns || c.established_ns))
+	if (!c.live || !(c.start_ns || c.established_ns || c.in_census))
 		return 0;
 	fill_open(&e, (struct tcp_sock *)sk, &c);
 	/* closed, and perhaps another connection's socket by now? Then no program was called when
@@ -1100,15 +1075,19 @@ int open_connections(struct bpf_iter__bpf_map_elem *ctx)
 	now = bpf_map_lookup_elem(&conns, &sk);
 	if (!now || !now->live || now->start_ns != c.start_ns)
 		return 0;
-	if (!c.established_ns && e.new_state != TCP_SYN_SENT && e.new_state != TCP_SYN_RECV)
+	if (!c.established_ns && !c.in_census && e.new_state != TCP_SYN_SENT &&
+	    e.new_state != TCP_SYN_RECV)
 		return 0; /* established after the end of the window */
-	if (c.established_ns && (e.new_state == TCP_CLOSE ||
-				 BPF_CORE_READ((struct sock *)sk, __sk_common.skc_hash) != c.hash))
+	if ((c.established_ns || c.in_census) &&
+	    (e.new_state == TCP_CLOSE ||
+	     BPF_CORE_READ((struct sock *)sk, __sk_common.skc_hash) != c.hash))
 		COUNT(unseen);
 	else if (bpf_seq_write(seq, &e, sizeof(e)))
 		return 0;  /* the buffer is full: this entry comes again */
 	now->live = false; /* told */
 	return 0;
 }
+
+#include "census.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

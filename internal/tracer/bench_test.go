@@ -35,7 +35,7 @@ func BenchmarkProgram(b *testing.B) {
 	}
 	defer stats.Close()
 	t := openIdle(b)
-	programs := append([]*ebpf.Program{emptyProgram(b)}, t.programs...)
+	programs := append([]*ebpf.Program{emptyProgram(b)}, t.copies...)
 	ns := testnet.New(b)
 	connect(b, ns, 1000)
 	var empty, first, further, firstRatio, ratio []float64

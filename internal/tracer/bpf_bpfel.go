@@ -23,24 +23,47 @@ type bpfConn struct {
 		Reserved [3]uint8
 		Comm     [16]uint8
 	}
-	StartNs       uint64
-	EstablishedNs uint64
-	Hash          uint32
-	BoundPort     uint16
-	Direction     uint8
-	State         uint8
-	Live          bool
-	Reserved      [7]uint8
+	StartNs           uint64
+	EstablishedNs     uint64
+	Hash              uint32
+	BoundPort         uint16
+	Direction         uint8
+	State             uint8
+	Live              bool
+	InCensus          bool
+	DirectionInferred bool
+	TimewaitSubstate  uint8
+	Reserved          [4]uint8
+	Timewait          uint64
 }
 
 type bpfCounters struct {
+	_               structs.HostLayout
+	RingFull        uint64
+	LossesFull      uint64
+	ConnsFull       uint64
+	Unseen          uint64
+	Rescued         uint64
+	ChainCut        uint64
+	TimewaitsFound  uint64
+	TimewaitsMissed uint64
+	TimewaitsFull   uint64
+	NamespacesFull  uint64
+}
+
+type bpfCpu struct {
 	_          structs.HostLayout
-	RingFull   uint64
-	LossesFull uint64
-	ConnsFull  uint64
-	Unseen     uint64
-	Rescued    uint64
-	ChainCut   uint64
+	Connecting uint64
+	TimerRuns  uint64
+	Leaving    struct {
+		_        structs.HostLayout
+		Timer    uint64
+		TimeNs   uint64
+		Timewait bpfTimewait
+		Cause    uint8
+		Basis    uint8
+		Reserved [6]uint8
+	}
 }
 
 type bpfEvent struct {
@@ -66,7 +89,7 @@ type bpfEvent struct {
 	DataSegsOut   uint32
 	DataSegsIn    uint32
 	Retransmits   uint32
-	IdleJiffies   uint32
+	Jiffies       int32
 	Sport         uint16
 	Dport         uint16
 	Error         uint16
@@ -137,28 +160,75 @@ type bpfLossKey struct {
 	Flags     uint8
 }
 
+type bpfNamespace struct {
+	_       structs.HostLayout
+	Net     uint64
+	Entered uint64
+	Left    uint64
+}
+
+type bpfTimewait struct {
+	_        structs.HostLayout
+	CgroupId uint64
+	Comm     [16]uint8
+	Src      [16]uint8
+	Dst      [16]uint8
+	Netns    uint32
+	Pid      uint32
+	Sport    uint16
+	Dport    uint16
+	Who      uint8
+	Life     uint8
+	Told     uint8
+	Round    uint8
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	bpfMapConns              = "conns"
-	bpfMapCounts             = "counts"
-	bpfMapEvents             = "events"
-	bpfMapHandled            = "handled"
-	bpfMapListeners          = "listeners"
-	bpfMapLosses             = "losses"
-	bpfMapNumbers            = "numbers"
-	bpfProgInetSockSetState  = "inet_sock_set_state"
-	bpfProgInetSockSetState1 = "inet_sock_set_state_1"
-	bpfProgInetSockSetState2 = "inet_sock_set_state_2"
-	bpfProgInetSockSetState3 = "inet_sock_set_state_3"
-	bpfProgInetSockSetState4 = "inet_sock_set_state_4"
-	bpfProgOpenConnections   = "open_connections"
-	bpfVarConnsLazy          = "conns_lazy"
-	bpfVarProbeReads         = "probe_reads"
-	bpfVarStopping           = "stopping"
-	bpfVarWakeMark           = "wake_mark"
-	bpfVarWakeWindow         = "wake_window"
+	bpfMapConns                = "conns"
+	bpfMapCounts               = "counts"
+	bpfMapCpus                 = "cpus"
+	bpfMapEvents               = "events"
+	bpfMapHandled              = "handled"
+	bpfMapListeners            = "listeners"
+	bpfMapLosses               = "losses"
+	bpfMapNamespaces           = "namespaces"
+	bpfMapNumbers              = "numbers"
+	bpfMapPortRuns             = "port_runs"
+	bpfMapTimewaits            = "timewaits"
+	bpfMapVisited              = "visited"
+	bpfProgBlockedPorts        = "blocked_ports"
+	bpfProgCountTimewaits      = "count_timewaits"
+	bpfProgExistingSockets     = "existing_sockets"
+	bpfProgHeldTimewaits       = "held_timewaits"
+	bpfProgInetSockSetState    = "inet_sock_set_state"
+	bpfProgInetSockSetState1   = "inet_sock_set_state_1"
+	bpfProgInetSockSetState2   = "inet_sock_set_state_2"
+	bpfProgInetSockSetState3   = "inet_sock_set_state_3"
+	bpfProgInetSockSetState4   = "inet_sock_set_state_4"
+	bpfProgOpenConnections     = "open_connections"
+	bpfProgSettleEnds          = "settle_ends"
+	bpfProgSocketHolders       = "socket_holders"
+	bpfProgSweepTimewaits      = "sweep_timewaits"
+	bpfProgTimewaitAlloc       = "timewait_alloc"
+	bpfProgTimewaitKill        = "timewait_kill"
+	bpfProgTimewaitSchedule    = "timewait_schedule"
+	bpfProgTimewaitTimerCancel = "timewait_timer_cancel"
+	bpfProgTimewaitTimerStart  = "timewait_timer_start"
+	bpfVarCensusPass           = "census_pass"
+	bpfVarCensusRound          = "census_round"
+	bpfVarConnsLazy            = "conns_lazy"
+	bpfVarProbeReads           = "probe_reads"
+	bpfVarSettleBeforeNs       = "settle_before_ns"
+	bpfVarStopping             = "stopping"
+	bpfVarTestingPort          = "testing_port"
+	bpfVarTimewaitAllocTells   = "timewait_alloc_tells"
+	bpfVarTimewaitHandler      = "timewait_handler"
+	bpfVarTimewaitsGone        = "timewaits_gone"
+	bpfVarWakeMark             = "wake_mark"
+	bpfVarWakeWindow           = "wake_window"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -203,36 +273,60 @@ type bpfSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
-	InetSockSetState  *ebpf.ProgramSpec `ebpf:"inet_sock_set_state"`
-	InetSockSetState1 *ebpf.ProgramSpec `ebpf:"inet_sock_set_state_1"`
-	InetSockSetState2 *ebpf.ProgramSpec `ebpf:"inet_sock_set_state_2"`
-	InetSockSetState3 *ebpf.ProgramSpec `ebpf:"inet_sock_set_state_3"`
-	InetSockSetState4 *ebpf.ProgramSpec `ebpf:"inet_sock_set_state_4"`
-	OpenConnections   *ebpf.ProgramSpec `ebpf:"open_connections"`
+	BlockedPorts        *ebpf.ProgramSpec `ebpf:"blocked_ports"`
+	CountTimewaits      *ebpf.ProgramSpec `ebpf:"count_timewaits"`
+	ExistingSockets     *ebpf.ProgramSpec `ebpf:"existing_sockets"`
+	HeldTimewaits       *ebpf.ProgramSpec `ebpf:"held_timewaits"`
+	InetSockSetState    *ebpf.ProgramSpec `ebpf:"inet_sock_set_state"`
+	InetSockSetState1   *ebpf.ProgramSpec `ebpf:"inet_sock_set_state_1"`
+	InetSockSetState2   *ebpf.ProgramSpec `ebpf:"inet_sock_set_state_2"`
+	InetSockSetState3   *ebpf.ProgramSpec `ebpf:"inet_sock_set_state_3"`
+	InetSockSetState4   *ebpf.ProgramSpec `ebpf:"inet_sock_set_state_4"`
+	OpenConnections     *ebpf.ProgramSpec `ebpf:"open_connections"`
+	SettleEnds          *ebpf.ProgramSpec `ebpf:"settle_ends"`
+	SocketHolders       *ebpf.ProgramSpec `ebpf:"socket_holders"`
+	SweepTimewaits      *ebpf.ProgramSpec `ebpf:"sweep_timewaits"`
+	TimewaitAlloc       *ebpf.ProgramSpec `ebpf:"timewait_alloc"`
+	TimewaitKill        *ebpf.ProgramSpec `ebpf:"timewait_kill"`
+	TimewaitSchedule    *ebpf.ProgramSpec `ebpf:"timewait_schedule"`
+	TimewaitTimerCancel *ebpf.ProgramSpec `ebpf:"timewait_timer_cancel"`
+	TimewaitTimerStart  *ebpf.ProgramSpec `ebpf:"timewait_timer_start"`
 }
 
 // bpfMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
-	Conns     *ebpf.MapSpec `ebpf:"conns"`
-	Counts    *ebpf.MapSpec `ebpf:"counts"`
-	Events    *ebpf.MapSpec `ebpf:"events"`
-	Handled   *ebpf.MapSpec `ebpf:"handled"`
-	Listeners *ebpf.MapSpec `ebpf:"listeners"`
-	Losses    *ebpf.MapSpec `ebpf:"losses"`
-	Numbers   *ebpf.MapSpec `ebpf:"numbers"`
+	Conns      *ebpf.MapSpec `ebpf:"conns"`
+	Counts     *ebpf.MapSpec `ebpf:"counts"`
+	Cpus       *ebpf.MapSpec `ebpf:"cpus"`
+	Events     *ebpf.MapSpec `ebpf:"events"`
+	Handled    *ebpf.MapSpec `ebpf:"handled"`
+	Listeners  *ebpf.MapSpec `ebpf:"listeners"`
+	Losses     *ebpf.MapSpec `ebpf:"losses"`
+	Namespaces *ebpf.MapSpec `ebpf:"namespaces"`
+	Numbers    *ebpf.MapSpec `ebpf:"numbers"`
+	PortRuns   *ebpf.MapSpec `ebpf:"port_runs"`
+	Timewaits  *ebpf.MapSpec `ebpf:"timewaits"`
+	Visited    *ebpf.MapSpec `ebpf:"visited"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
-	ConnsLazy  *ebpf.VariableSpec `ebpf:"conns_lazy"`
-	ProbeReads *ebpf.VariableSpec `ebpf:"probe_reads"`
-	Stopping   *ebpf.VariableSpec `ebpf:"stopping"`
-	WakeMark   *ebpf.VariableSpec `ebpf:"wake_mark"`
-	WakeWindow *ebpf.VariableSpec `ebpf:"wake_window"`
+	CensusPass         *ebpf.VariableSpec `ebpf:"census_pass"`
+	CensusRound        *ebpf.VariableSpec `ebpf:"census_round"`
+	ConnsLazy          *ebpf.VariableSpec `ebpf:"conns_lazy"`
+	ProbeReads         *ebpf.VariableSpec `ebpf:"probe_reads"`
+	SettleBeforeNs     *ebpf.VariableSpec `ebpf:"settle_before_ns"`
+	Stopping           *ebpf.VariableSpec `ebpf:"stopping"`
+	TestingPort        *ebpf.VariableSpec `ebpf:"testing_port"`
+	TimewaitAllocTells *ebpf.VariableSpec `ebpf:"timewait_alloc_tells"`
+	TimewaitHandler    *ebpf.VariableSpec `ebpf:"timewait_handler"`
+	TimewaitsGone      *ebpf.VariableSpec `ebpf:"timewaits_gone"`
+	WakeMark           *ebpf.VariableSpec `ebpf:"wake_mark"`
+	WakeWindow         *ebpf.VariableSpec `ebpf:"wake_window"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -255,24 +349,34 @@ func (o *bpfObjects) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
-	Conns     *ebpf.Map `ebpf:"conns"`
-	Counts    *ebpf.Map `ebpf:"counts"`
-	Events    *ebpf.Map `ebpf:"events"`
-	Handled   *ebpf.Map `ebpf:"handled"`
-	Listeners *ebpf.Map `ebpf:"listeners"`
-	Losses    *ebpf.Map `ebpf:"losses"`
-	Numbers   *ebpf.Map `ebpf:"numbers"`
+	Conns      *ebpf.Map `ebpf:"conns"`
+	Counts     *ebpf.Map `ebpf:"counts"`
+	Cpus       *ebpf.Map `ebpf:"cpus"`
+	Events     *ebpf.Map `ebpf:"events"`
+	Handled    *ebpf.Map `ebpf:"handled"`
+	Listeners  *ebpf.Map `ebpf:"listeners"`
+	Losses     *ebpf.Map `ebpf:"losses"`
+	Namespaces *ebpf.Map `ebpf:"namespaces"`
+	Numbers    *ebpf.Map `ebpf:"numbers"`
+	PortRuns   *ebpf.Map `ebpf:"port_runs"`
+	Timewaits  *ebpf.Map `ebpf:"timewaits"`
+	Visited    *ebpf.Map `ebpf:"visited"`
 }
 
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
 		m.Conns,
 		m.Counts,
+		m.Cpus,
 		m.Events,
 		m.Handled,
 		m.Listeners,
 		m.Losses,
+		m.Namespaces,
 		m.Numbers,
+		m.PortRuns,
+		m.Timewaits,
+		m.Visited,
 	)
 }
 
@@ -280,33 +384,64 @@ func (m *bpfMaps) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
-	ConnsLazy  *ebpf.Variable `ebpf:"conns_lazy"`
-	ProbeReads *ebpf.Variable `ebpf:"probe_reads"`
-	Stopping   *ebpf.Variable `ebpf:"stopping"`
-	WakeMark   *ebpf.Variable `ebpf:"wake_mark"`
-	WakeWindow *ebpf.Variable `ebpf:"wake_window"`
+	CensusPass         *ebpf.Variable `ebpf:"census_pass"`
+	CensusRound        *ebpf.Variable `ebpf:"census_round"`
+	ConnsLazy          *ebpf.Variable `ebpf:"conns_lazy"`
+	ProbeReads         *ebpf.Variable `ebpf:"probe_reads"`
+	SettleBeforeNs     *ebpf.Variable `ebpf:"settle_before_ns"`
+	Stopping           *ebpf.Variable `ebpf:"stopping"`
+	TestingPort        *ebpf.Variable `ebpf:"testing_port"`
+	TimewaitAllocTells *ebpf.Variable `ebpf:"timewait_alloc_tells"`
+	TimewaitHandler    *ebpf.Variable `ebpf:"timewait_handler"`
+	TimewaitsGone      *ebpf.Variable `ebpf:"timewaits_gone"`
+	WakeMark           *ebpf.Variable `ebpf:"wake_mark"`
+	WakeWindow         *ebpf.Variable `ebpf:"wake_window"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
-	InetSockSetState  *ebpf.Program `ebpf:"inet_sock_set_state"`
-	InetSockSetState1 *ebpf.Program `ebpf:"inet_sock_set_state_1"`
-	InetSockSetState2 *ebpf.Program `ebpf:"inet_sock_set_state_2"`
-	InetSockSetState3 *ebpf.Program `ebpf:"inet_sock_set_state_3"`
-	InetSockSetState4 *ebpf.Program `ebpf:"inet_sock_set_state_4"`
-	OpenConnections   *ebpf.Program `ebpf:"open_connections"`
+	BlockedPorts        *ebpf.Program `ebpf:"blocked_ports"`
+	CountTimewaits      *ebpf.Program `ebpf:"count_timewaits"`
+	ExistingSockets     *ebpf.Program `ebpf:"existing_sockets"`
+	HeldTimewaits       *ebpf.Program `ebpf:"held_timewaits"`
+	InetSockSetState    *ebpf.Program `ebpf:"inet_sock_set_state"`
+	InetSockSetState1   *ebpf.Program `ebpf:"inet_sock_set_state_1"`
+	InetSockSetState2   *ebpf.Program `ebpf:"inet_sock_set_state_2"`
+	InetSockSetState3   *ebpf.Program `ebpf:"inet_sock_set_state_3"`
+	InetSockSetState4   *ebpf.Program `ebpf:"inet_sock_set_state_4"`
+	OpenConnections     *ebpf.Program `ebpf:"open_connections"`
+	SettleEnds          *ebpf.Program `ebpf:"settle_ends"`
+	SocketHolders       *ebpf.Program `ebpf:"socket_holders"`
+	SweepTimewaits      *ebpf.Program `ebpf:"sweep_timewaits"`
+	TimewaitAlloc       *ebpf.Program `ebpf:"timewait_alloc"`
+	TimewaitKill        *ebpf.Program `ebpf:"timewait_kill"`
+	TimewaitSchedule    *ebpf.Program `ebpf:"timewait_schedule"`
+	TimewaitTimerCancel *ebpf.Program `ebpf:"timewait_timer_cancel"`
+	TimewaitTimerStart  *ebpf.Program `ebpf:"timewait_timer_start"`
 }
 
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
+		p.BlockedPorts,
+		p.CountTimewaits,
+		p.ExistingSockets,
+		p.HeldTimewaits,
 		p.InetSockSetState,
 		p.InetSockSetState1,
 		p.InetSockSetState2,
 		p.InetSockSetState3,
 		p.InetSockSetState4,
 		p.OpenConnections,
+		p.SettleEnds,
+		p.SocketHolders,
+		p.SweepTimewaits,
+		p.TimewaitAlloc,
+		p.TimewaitKill,
+		p.TimewaitSchedule,
+		p.TimewaitTimerCancel,
+		p.TimewaitTimerStart,
 	)
 }
 

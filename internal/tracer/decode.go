@@ -16,6 +16,9 @@ const (
 	flagPreexisting       = 1
 	flagDirectionInferred = 2
 	flagCounted           = 4
+	flagInCensus          = 8
+	flagAutoPort          = 16
+	flagTimestamps        = 32
 )
 
 // decode turns one record into an event. It writes every field of ev, so that ev can be reused.
@@ -45,6 +48,9 @@ func (t *Tracer) convert(raw *bpfEvent, ev *event.Event) {
 	ev.ClosedBy = event.Closer(raw.ClosedBy)
 	ev.Error, ev.Basis, ev.Cause = event.Error(raw.Error), event.Basis(raw.Basis), event.Cause(raw.Cause)
 	ev.Preexisting = raw.Flags&flagPreexisting != 0
+	ev.InCensus = raw.Flags&flagInCensus != 0
+	ev.AutoPort = raw.Flags&flagAutoPort != 0
+	ev.Timestamps = raw.Flags&flagTimestamps != 0
 	ev.Counted = raw.Flags&flagCounted != 0
 	ev.SentBytes, ev.ReceivedBytes = raw.SentBytes, raw.ReceivedBytes
 	ev.SentSegments, ev.ReceivedSegments = raw.SegsOut, raw.SegsIn
@@ -55,9 +61,16 @@ func (t *Tracer) convert(raw *bpfEvent, ev *event.Event) {
 
 // setDurations derives what the three times of a record allow. A connection that began before tracing has none.
 func (t *Tracer) setDurations(raw *bpfEvent, ev *event.Event) {
-	ev.Lifetime, ev.ConnectTime, ev.Idle = event.Unknown, event.Unknown, event.Unknown
-	if ev.Counted && raw.EstablishedNs != 0 {
-		ev.Idle = time.Duration(max(0, int32(raw.IdleJiffies))) * t.clock.jiffy
+	ev.Lifetime, ev.ConnectTime, ev.Idle, ev.Remaining = event.Unknown, event.Unknown, event.Unknown, event.Unknown
+	if ev.Kind == event.Open && ev.NewState == event.TimeWaitState {
+		if ev.Counted { // of a timewait socket only its timer is
+			ev.Remaining = time.Duration(max(0, raw.Jiffies)) * t.clock.jiffy
+		}
+		ev.Counted = false
+		return
+	}
+	if ev.Counted && (raw.EstablishedNs != 0 || ev.InCensus) {
+		ev.Idle = time.Duration(max(0, raw.Jiffies)) * t.clock.jiffy
 	}
 	if raw.EstablishedNs != 0 {
 		if ev.Kind != event.Connect && ev.Kind != event.Accept {

@@ -23,12 +23,23 @@ const (
 	MaxRingBytes     = 1 << 30
 	// DefaultSockets survives a full port range (28,232 ports, both ends on this host) twice over.
 	DefaultSockets = 131072
+	// DefaultTimeWaits is twice what the kernel holds at most by default in one namespace (tcp_max_tw_buckets). Each that is
+	// held takes 128 bytes of the kernel's memory, none that is not.
+	DefaultTimeWaits = 524288
+	// DefaultTimerCost is the part of one CPU's time that following timers may take.
+	DefaultTimerCost = 0.01
 )
 
 // Options are the tracer's bounds. The zero value means the defaults.
 type Options struct {
 	RingBytes int // size of the ring buffer, rounded up to a power of two; at least a page
 	Sockets   int // how many connections are remembered at once
+	TimeWaits int // how many timewait sockets are
+	// Tier is how timewait sockets are followed; TierAuto takes the best that works.
+	Tier Tier
+	// TimerCost is the part of one CPU's time above which timers are followed no longer, and a census finds what has
+	// ended (TierTimers only). 0: DefaultTimerCost.
+	TimerCost float64
 	// Tick is how long records may lie in the ring before they are read, when nothing wakes the reader; 100 ms if 0. Each
 	// tick costs some 0.3 ms of CPU.
 	Tick time.Duration
@@ -40,7 +51,10 @@ type Options struct {
 
 // Open loads the program and attaches it. An error explains itself and what to do: see [LoadError].
 func Open(o Options) (*Tracer, error) {
-	t := &Tracer{seenLosses: map[bpfLossKey]bpfLoss{}, drained: o.Drained, tick: cmp.Or(o.Tick, defaultTick)}
+	t := &Tracer{
+		seenLosses: map[bpfLossKey]bpfLoss{}, drained: o.Drained, tick: cmp.Or(o.Tick, defaultTick),
+		timers: timers{most: cmp.Or(o.TimerCost, DefaultTimerCost)},
+	}
 	if err := t.open(o); err != nil {
 		_ = t.Close()
 		return nil, explain(err)
@@ -55,11 +69,39 @@ func (t *Tracer) open(o Options) (err error) {
 	// Before 5.11 maps count against RLIMIT_MEMLOCK, root's too. That it cannot be raised matters only if loading fails:
 	// whether the kernel needs it is a guess (a map was refused), which is wrong where a capability is missing.
 	memlock := rlimit.RemoveMemlock()
-	if err := t.load(o); err != nil {
-		if memlock != nil && len(missingCapabilities()) == 0 {
-			return fmt.Errorf("%w; RLIMIT_MEMLOCK could not be raised (it takes CAP_SYS_RESOURCE before Linux 5.11): %w", err, memlock)
+	for _, tier := range tiersToTry(o.Tier) {
+		if err = t.openTier(o, tier); err == nil {
+			return t.startWindow()
 		}
+		var unfit *unfitError
+		if !errors.As(err, &unfit) {
+			break
+		}
+		t.refused = append(t.refused, unfit.Error())
+		if err := t.free(); err != nil {
+			return err
+		}
+	}
+	if memlock != nil && len(missingCapabilities()) == 0 {
+		return fmt.Errorf("%w; RLIMIT_MEMLOCK could not be raised (it takes CAP_SYS_RESOURCE before Linux 5.11): %w", err, memlock)
+	}
+	return err
+}
+
+// openTier loads and attaches with one way to follow timewait sockets, and tries whether it works. An unfitError says
+// that another way can be tried.
+func (t *Tracer) openTier(o Options, tier Tier) (err error) {
+	t.tier = tier
+	if tier == TierFunctions {
+		if err := functionHooks(); err != nil {
+			return &unfitError{tier, err}
+		}
+	}
+	if err := t.load(o); err != nil {
 		return err
+	}
+	if tier == TierTimers && !t.probes {
+		return &unfitError{tier, errLockdown}
 	}
 	if t.reader, err = ringbuf.NewReader(t.maps.Events); err != nil {
 		return fmt.Errorf("open ring buffer: %w", err)
@@ -67,20 +109,21 @@ func (t *Tracer) open(o Options) (err error) {
 	if err := t.AddListeners(o.Listeners); err != nil {
 		return err
 	}
-	return t.attach()
+	if err := t.attach(); err != nil {
+		return err
+	}
+	return t.selfTest()
 }
 
 // load tries the whole program first. Under lockdown=confidentiality the kernel refuses bpf_probe_read_kernel (and
 // bpf_probe_read, which cilium/ebpf takes in its place where that is missing); then the
 // same program is loaded without the parts that look around in kernel memory.
 func (t *Tracer) load(o Options) error {
+	t.probes = true
 	err := t.loadWith(o, true)
-	if err == nil {
-		t.exact = true
-		return nil
-	}
 	var ve *ebpf.VerifierError
 	if errors.As(err, &ve) && strings.Contains(fmt.Sprintf("%+v", ve), "bpf_probe_read") {
+		t.probes = false
 		return t.loadWith(o, false)
 	}
 	return err
@@ -99,6 +142,7 @@ func (t *Tracer) loadWith(o Options, probeReads bool) error {
 	}
 	// Entries of ended connections may fill a quarter on top, for reuse.
 	spec.Maps["conns"].MaxEntries = sockets + sockets/4
+	spec.Maps["timewaits"].MaxEntries = uint32(cmp.Or(o.TimeWaits, DefaultTimeWaits))
 	if err := spec.Variables["conns_lazy"].Set(sockets / 4); err != nil {
 		return fmt.Errorf("set bound of unused entries: %w", err)
 	}
@@ -112,20 +156,44 @@ func (t *Tracer) loadWith(o Options, probeReads bool) error {
 	if err := spec.Variables["wake_window"].Set(uint32(max(cpus, 8) * (recordSize + 8))); err != nil {
 		return fmt.Errorf("set wake-up window: %w", err)
 	}
+	spec.Maps["cpus"].MaxEntries = uint32(cpus)
 	if err := spec.Variables["probe_reads"].Set(probeReads); err != nil {
 		return fmt.Errorf("set probe reads: %w", err)
 	}
-	copies := furtherCopies()
-	for n := copies + 1; n <= maxFurtherCopies; n++ {
-		delete(spec.Programs, furtherCopy(n))
+	if err := spec.Variables["timewait_alloc_tells"].Set(t.tier == TierFunctions); err != nil {
+		return fmt.Errorf("set tier: %w", err)
 	}
-	if !probeReads {
-		delete(spec.Programs, "open_connections")
+	if err := spec.Variables["testing_port"].Set(uint32(nothingYet)); err != nil {
+		return fmt.Errorf("set port under test: %w", err)
+	}
+	copies := furtherCopies()
+	for name := range spec.Programs {
+		if !t.wants(name, copies) {
+			delete(spec.Programs, name)
+		}
 	}
 	if err := t.loadSpec(spec, copies); err != nil {
 		return fmt.Errorf("load BPF program: %w", err)
 	}
 	return nil
+}
+
+// wants reports whether this kernel and tier use the program.
+func (t *Tracer) wants(name string, copies int) bool {
+	switch name {
+	case "timewait_alloc", "timewait_schedule", "timewait_kill":
+		return t.tier == TierFunctions
+	case "timewait_timer_cancel", "timewait_timer_start":
+		return t.tier == TierTimers && t.probes
+	case "open_connections", "socket_holders", "count_timewaits", "blocked_ports":
+		return t.probes
+	}
+	for n := copies + 1; n <= maxFurtherCopies; n++ {
+		if name == furtherCopy(n) {
+			return false
+		}
+	}
+	return true
 }
 
 func (t *Tracer) loadSpec(spec *ebpf.CollectionSpec, copies int) error {
@@ -136,17 +204,20 @@ func (t *Tracer) loadSpec(spec *ebpf.CollectionSpec, copies int) error {
 	defer collection.Close()
 	var shared struct {
 		bpfMaps
-		Stopping *ebpf.Variable `ebpf:"stopping"`
+		variables
 	}
 	if err := collection.Assign(&shared); err != nil {
 		return err
 	}
-	t.maps, t.stopping = shared.bpfMaps, shared.Stopping
-	t.programs = []*ebpf.Program{collection.DetachProgram("inet_sock_set_state")}
+	t.maps, t.variables = shared.bpfMaps, shared.variables
+	t.copies = []*ebpf.Program{collection.DetachProgram("inet_sock_set_state")}
 	for n := 1; n <= copies; n++ {
-		t.programs = append(t.programs, collection.DetachProgram(furtherCopy(n)))
+		t.copies = append(t.copies, collection.DetachProgram(furtherCopy(n)))
 	}
-	t.openConnections = collection.DetachProgram("open_connections")
+	t.programs = make(map[string]*ebpf.Program)
+	for name := range collection.Programs {
+		t.programs[name] = collection.DetachProgram(name)
+	}
 	return nil
 }
 
@@ -176,34 +247,25 @@ func ringSize(bytes int) int {
 	return size
 }
 
-// attach hooks the copies in the one order that is right on all kernels: each handles what those before it have not.
+// attach hooks the programs in the one order that is right: what sees timewait sockets end before what sees them begin,
+// lest one is held for ever; then the copies, on all kernels in this order: each handles what those before it have not.
 func (t *Tracer) attach() error {
-	for _, p := range t.programs {
-		l, err := link.AttachTracing(link.TracingOptions{Program: p})
-		if err != nil {
+	if err := t.attachTier(); err != nil {
+		return &unfitError{t.tier, err}
+	}
+	for _, p := range t.copies {
+		if err := t.attachOne(p); err != nil {
 			return fmt.Errorf("attach inet_sock_set_state: %w", err)
 		}
-		t.links = append(t.links, l)
 	}
-	t.window.Start = t.clock.now()
 	return nil
 }
 
-// Hooks says in words what is attached and what could not be, a line each.
-func (t *Tracer) Hooks() []string {
-	hooks := []string{fmt.Sprintf("tp_btf/inet_sock_set_state, %d times, so that no interrupted one loses an event: connects, accepts, failures, ends", len(t.programs))}
-	if t.exact {
-		return append(hooks, "ehash walk at FIN_WAIT2 and CLOSING: a TIME_WAIT is reported where the kernel made one")
+func (t *Tracer) attachOne(p *ebpf.Program) error {
+	l, err := link.AttachTracing(link.TracingOptions{Program: p})
+	if err != nil {
+		return err
 	}
-	return append(hooks,
-		"no ehash walk (kernel lockdown=confidentiality refuses it): TIME_WAIT entries are inferred from the last state",
-		"no iterator (lockdown): connections that stay open are counted, but their traffic is not known")
-}
-
-// TimeWaitTier says how entries into TIME_WAIT are known.
-func (t *Tracer) TimeWaitTier() string {
-	if t.exact {
-		return "exact: looked up in the kernel's table at the moment of the change"
-	}
-	return "inferred from the last state"
+	t.links = append(t.links, l)
+	return nil
 }

@@ -27,8 +27,8 @@ func TestLockdownIsFoundOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	locked := strings.Contains(string(cmdline), "lockdown=confidentiality") || lockdown() == "confidentiality"
-	if tr.exact == locked {
-		t.Errorf("lockdown %t, but TIME_WAIT is exact: %t", locked, tr.exact)
+	if tr.probes == locked {
+		t.Errorf("lockdown %t, but TIME_WAIT is exact: %t", locked, tr.probes)
 	}
 	if said := strings.Contains(strings.Join(tr.Hooks(), "\n"), "lockdown"); said != locked {
 		t.Errorf("lockdown %t, hooks %q", locked, tr.Hooks())

@@ -29,6 +29,8 @@ type Loss struct {
 	Repeated uint64
 	// ChainCut is how many searches for a timewait socket were given up in a long hash chain.
 	ChainCut uint64
+	// TimeWaits is how many timewait sockets could not be remembered because Options.TimeWaits were held already.
+	TimeWaits uint64
 	// Rescued is how many transitions a further copy of the program handled: not lost, but worth knowing.
 	Rescued uint64
 }
@@ -36,25 +38,21 @@ type Loss struct {
 // TotalsExact reports whether all totals, of every destination and service, are exact in spite of what was lost. A
 // connection that could not be remembered is counted, but nobody knows for whom.
 func (l Loss) TotalsExact() bool {
-	return l.Unassigned == 0 && l.Recursion == 0 && l.ChainCut == 0 && l.Sockets == 0 && l.Unseen == 0 && l.Repeated == 0
+	return l.Unassigned == 0 && l.Recursion == 0 && l.ChainCut == 0 && l.Sockets == 0 && l.Unseen == 0 && l.Repeated == 0 &&
+		l.TimeWaits == 0
 }
 
 // Loss reads the counters.
 func (t *Tracer) Loss() (Loss, error) {
-	var perCPU []bpfCounters
-	if err := t.maps.Counts.Lookup(uint32(0), &perCPU); err != nil {
-		return Loss{}, fmt.Errorf("read loss counters: %w", err)
+	c, err := t.counters()
+	if err != nil {
+		return Loss{}, err
 	}
-	var l Loss
-	for _, c := range perCPU {
-		l.RingFull += c.RingFull
-		l.Unassigned += c.LossesFull
-		l.Sockets += c.ConnsFull
-		l.Unseen += c.Unseen
-		l.ChainCut += c.ChainCut
-		l.Rescued += c.Rescued
+	l := Loss{
+		RingFull: c.RingFull, Unassigned: c.LossesFull, Sockets: c.ConnsFull, Unseen: c.Unseen, ChainCut: c.ChainCut,
+		Rescued: c.Rescued, TimeWaits: c.TimewaitsFull,
 	}
-	stats, err := t.programs[0].Stats()
+	stats, err := t.copies[0].Stats()
 	if err != nil && !errors.Is(err, ebpf.ErrNotSupported) {
 		return Loss{}, fmt.Errorf("read program statistics: %w", err)
 	}
@@ -65,6 +63,27 @@ func (t *Tracer) Loss() (Loss, error) {
 	l.Recursion = misses - min(misses, l.Rescued)
 	l.Repeated = l.Rescued - min(misses, l.Rescued)
 	return l, nil
+}
+
+// counters reads what the programs count, summed over the CPUs.
+func (t *Tracer) counters() (sum bpfCounters, err error) {
+	var perCPU []bpfCounters
+	if err := t.maps.Counts.Lookup(uint32(0), &perCPU); err != nil {
+		return sum, fmt.Errorf("read counters: %w", err)
+	}
+	for _, c := range perCPU {
+		sum.RingFull += c.RingFull
+		sum.LossesFull += c.LossesFull
+		sum.ConnsFull += c.ConnsFull
+		sum.Unseen += c.Unseen
+		sum.Rescued += c.Rescued
+		sum.ChainCut += c.ChainCut
+		sum.TimewaitsFound += c.TimewaitsFound
+		sum.TimewaitsMissed += c.TimewaitsMissed
+		sum.TimewaitsFull += c.TimewaitsFull
+		sum.NamespacesFull += c.NamespacesFull
+	}
+	return sum, nil
 }
 
 // emitLosses turns what was added to map losses since the last call into Lost events. Entries are never deleted, for an
@@ -90,7 +109,7 @@ func (t *Tracer) emitLosses(emit func(*event.Event), last bool) error {
 		return fmt.Errorf("read losses: %w", err)
 	}
 	if n := l.Unassigned - t.unassigned; n > 0 {
-		emit(&event.Event{Kind: event.Lost, UnixNano: t.clock.now(), Count: n, Lifetime: event.Unknown, ConnectTime: event.Unknown, Idle: event.Unknown})
+		emit(&event.Event{Kind: event.Lost, UnixNano: t.clock.now(), Count: n, Lifetime: event.Unknown, ConnectTime: event.Unknown, Idle: event.Unknown, Remaining: event.Unknown})
 	}
 	t.lossCount, t.unassigned = l.RingFull, l.Unassigned
 	return nil
@@ -113,12 +132,14 @@ func (t *Tracer) emitLoss(key *bpfLossKey, now, before bpfLoss, emit func(*event
 		Basis:          event.Basis(key.Basis),
 		Cause:          event.Cause(key.Cause),
 		Preexisting:    key.Flags&flagPreexisting != 0,
+		InCensus:       key.Flags&flagInCensus != 0,
 		Counted:        key.Flags&flagCounted != 0,
 		SentBytes:      now.SentBytes - before.SentBytes,
 		ReceivedBytes:  now.ReceivedBytes - before.ReceivedBytes,
 		Lifetime:       event.Unknown,
 		ConnectTime:    event.Unknown,
 		Idle:           event.Unknown,
+		Remaining:      event.Unknown,
 	}
 	if key.Flags&flagDirectionInferred != 0 {
 		ev.DirectionBasis = event.Inferred

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -24,18 +25,27 @@ const defaultTick = 100 * time.Millisecond
 
 // Tracer is a loaded and attached tracer. It is not safe for concurrent use, but for [Tracer.Loss].
 type Tracer struct {
-	maps            bpfMaps
-	programs        []*ebpf.Program // the copies of inet_sock_set_state, in the order of attaching
-	openConnections *ebpf.Program   // nil under lockdown
-	stopping        *ebpf.Variable
+	maps      bpfMaps
+	variables variables
+	copies    []*ebpf.Program          // of inet_sock_set_state, in the order of attaching
+	programs  map[string]*ebpf.Program // all others that were loaded
 	// links keeps the attachments referenced: the garbage collector would detach them silently.
 	links   []link.Link
 	reader  *ringbuf.Reader
 	clock   clock
 	window  Window
-	exact   bool // TIME_WAIT can be looked up in the kernel's table
 	drained func()
 	tick    time.Duration
+
+	tier      Tier
+	probes    bool     // kernel memory can be read: not so under lockdown
+	refused   []string // what better tiers were tried, and why they do not work
+	untested  string   // why the self-test could not be made; "" when it passed
+	timers    timers
+	timeWaits timeWaits
+	unseen    []Unseen
+	stop      atomic.Bool // asks read to return
+	ended     bool        // the window has ended
 
 	seenLosses map[bpfLossKey]bpfLoss
 	lossCount  uint64
@@ -49,42 +59,75 @@ type Window struct{ Start, End int64 }
 // Window returns the traced time so far.
 func (t *Tracer) Window() Window { return t.window }
 
-// Run reads events and hands each to emit, until ctx is done. Then it ends the window, reads what is left in the ring,
-// and ends with one Open event per connection that was open at the end. The event is reused: emit must not keep the
+// variables are the global variables of the programs that change while they run.
+type variables struct {
+	Stopping       *ebpf.Variable `ebpf:"stopping"`
+	TestingPort    *ebpf.Variable `ebpf:"testing_port"`
+	CensusPass     *ebpf.Variable `ebpf:"census_pass"`
+	CensusRound    *ebpf.Variable `ebpf:"census_round"`
+	SettleBeforeNs *ebpf.Variable `ebpf:"settle_before_ns"`
+	TimewaitsGone  *ebpf.Variable `ebpf:"timewaits_gone"`
+}
+
+// Run hands on what existed before the window (Existing events) and then every event, until ctx is done. Then it ends the
+// window, reads what is left in the ring, and ends with one Open event per connection and timewait socket that was there
+// at the end. The event is reused: emit must not keep the
 // pointer.
 //
 // Run can be called once. A canceled ctx is the normal end and gives nil.
 func (t *Tracer) Run(ctx context.Context, emit func(*event.Event)) error {
-	ended := make(chan error, 1)
 	cancel := context.AfterFunc(ctx, func() {
-		ended <- t.endWindow()
+		t.stop.Store(true)
 		_ = t.reader.Flush() // fails only when closed, and then read says so
 	})
-	if err := t.read(emit); err != nil {
-		if !cancel() {
-			<-ended // it uses the tracer
-		}
+	defer cancel()
+	if err := t.firstCensus(emit); err != nil {
 		return err
 	}
-	if err := <-ended; err != nil {
+	if err := t.read(emit); err != nil {
+		return err
+	}
+	if err := t.endWindow(emit); err != nil {
 		return err
 	}
 	return t.finish(emit)
 }
 
 // endWindow makes the programs report nothing more but what was open and ends now, and waits for those that run.
-func (t *Tracer) endWindow() error {
-	t.window.End = t.clock.now()
-	if err := t.stopping.Set(uint32(1)); err != nil {
-		return fmt.Errorf("end window: %w", err)
+func (t *Tracer) endWindow(emit func(*event.Event)) error {
+	err := t.withTimers(func() error {
+		if err := t.lastCheck(emit); err != nil {
+			return err
+		}
+		t.ended = true
+		t.window.End = t.clock.now()
+		if err := t.variables.Stopping.Set(uint32(1)); err != nil {
+			return fmt.Errorf("end window: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	waitForRCU()
+	return t.settle(0)
+}
+
+// startWindow begins to look at all that happens.
+func (t *Tracer) startWindow() error {
+	if err := t.variables.TestingPort.Set(uint32(0)); err != nil {
+		return fmt.Errorf("begin window: %w", err)
+	}
+	t.window.Start = t.clock.now()
 	return nil
 }
 
 // finish tells what is open, detaches, and reads the last records: what ended while that was being told.
 func (t *Tracer) finish(emit func(*event.Event)) error {
 	if err := t.emitOpen(emit); err != nil {
+		return err
+	}
+	if err := t.emitHeld(emit); err != nil {
 		return err
 	}
 	if err := t.unlink(); err != nil {
@@ -100,12 +143,16 @@ func (t *Tracer) finish(emit func(*event.Event)) error {
 	return t.emitLosses(emit, true)
 }
 
-// read hands on records until the reader has been flushed and the ring is empty.
+// read hands on records until it is told to stop; once the window has ended, until the reader has been flushed and the
+// ring is empty.
 func (t *Tracer) read(emit func(*event.Event)) error {
 	var rec ringbuf.Record
 	var ev event.Event
 	t.reader.SetDeadline(time.Now().Add(t.tick))
 	for {
+		if t.stop.Load() && !t.ended {
+			return nil
+		}
 		err := t.reader.ReadInto(&rec)
 		if err == nil {
 			if err := t.decode(rec.RawSample, &ev); err != nil {
@@ -117,6 +164,9 @@ func (t *Tracer) read(emit func(*event.Event)) error {
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			if err := t.emitLosses(emit, false); err != nil {
+				return err
+			}
+			if err := t.reconcile(emit); err != nil {
 				return err
 			}
 			if t.drained != nil {
@@ -132,22 +182,30 @@ func (t *Tracer) read(emit func(*event.Event)) error {
 }
 
 // Close frees everything. It detaches if Run has not.
-func (t *Tracer) Close() error {
+func (t *Tracer) Close() error { return t.free() }
+
+func (t *Tracer) free() error {
 	var errs []error
 	errs = append(errs, t.unlink())
 	if t.reader != nil {
 		errs = append(errs, t.reader.Close())
+		t.reader = nil
 	}
-	for _, p := range append(slices.Clone(t.programs), t.openConnections) {
+	for _, p := range t.copies {
 		errs = append(errs, p.Close())
 	}
+	for _, p := range t.programs {
+		errs = append(errs, p.Close())
+	}
+	t.copies, t.programs = nil, nil
 	errs = append(errs, t.maps.Close())
+	t.maps = bpfMaps{}
 	return errors.Join(errs...)
 }
 
 // unlink detaches in the reverse order of attaching: a further copy must not be left without those before it.
 func (t *Tracer) unlink() error {
-	var errs []error
+	errs := []error{t.timers.detach()}
 	for _, l := range slices.Backward(t.links) {
 		errs = append(errs, l.Close())
 	}

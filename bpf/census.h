@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What user space reads through iterators: the sockets that exist already, what is held, the
+ * kernel's counts, the ports that bind() has taken. Part of tcpstate.bpf.c.
+ */
+
+/* The namespaces whose sockets the census of this round has seen, written by user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u32);
+} visited SEC(".maps");
+
+/* 1: timewait sockets that nobody has told of are noted. 2: those of them that are still untold are
+ * announced, and connections. In between whoever was making one has told. */
+volatile __u32 census_pass;
+
+/* Is this the timewait socket of a connection? inet_twsk_kill() unlinks it. */
+static __always_inline bool is_hashed(struct sock_common *skc)
+{
+	return skc->skc_nulls_node.pprev != NULL;
+}
+
+static __always_inline void event_from_common(struct event *e, struct sock_common *skc)
+{
+	const struct in6_addr *to = &skc->skc_v6_daddr;
+
+	if (skc->skc_family != AF_INET6 || (!to->in6_u.u6_addr32[0] && !to->in6_u.u6_addr32[1] &&
+					    to->in6_u.u6_addr32[2] == bpf_htonl(0xffff))) {
+		map_v4(e->src, skc->skc_rcv_saddr);
+		map_v4(e->dst, skc->skc_daddr);
+	} else {
+		copy_v6(e->src, &skc->skc_v6_rcv_saddr);
+		copy_v6(e->dst, &skc->skc_v6_daddr);
+	}
+	e->dport = bpf_ntohs(skc->skc_dport);
+	e->netns = skc->skc_net.net->ns.inum;
+}
+
+static __always_inline int announce(struct seq_file *seq, struct event *e, __u8 state)
+{
+	e->kind = EXISTING;
+	e->time_ns = bpf_ktime_get_ns();
+	e->old_state = e->new_state = state;
+	e->flags |= PREEXISTING | IN_CENSUS;
+	return bpf_seq_write(seq, e, sizeof(*e));
+}
+
+/* Its owner cannot be known any more. */
+static __noinline int note_timewait(struct tcp_timewait_sock *tw)
+{
+	__u64 timer = (__u64)&tw->tw_sk.tw_timer;
+	struct timewait *known = bpf_map_lookup_elem(&timewaits, &timer);
+	struct sock_common *skc = &tw->tw_sk.__tw_common;
+	struct timewait t = {};
+	struct event e = {};
+
+	if (known && known->life != GONE) {
+		known->round = census_round;
+		return 0;
+	}
+	event_from_common(&e, skc);
+	e.sport = bpf_ntohs(tw->tw_sk.tw_sport);
+	e.flags |= DIRECTION_INFERRED;
+	e.direction = find_listener(&e) ? INBOUND : OUTBOUND;
+	e.substate = tw->tw_sk.tw_substate;
+	timewait_from_event(&t, &e);
+	t.who |= WHO_EXISTED;
+	t.told = TENTATIVE;
+	if (!is_hashed(skc))
+		return 0;
+	if (known) {
+		__sync_fetch_and_add(&timewaits_gone, -1);
+		*known = t;
+	} else if (bpf_map_update_elem(&timewaits, &timer, &t, BPF_NOEXIST)) {
+		if (!bpf_map_lookup_elem(&timewaits, &timer))
+			COUNT(timewaits_full);
+		return 0;
+	}
+	if (!timewait_handler)
+		timewait_handler = (__u64)tw->tw_sk.tw_timer.function;
+	count_entered(e.netns, skc->skc_net.net);
+	/* removed before it was noted? */
+	COUNT(timewaits_found);
+	known = bpf_map_lookup_elem(&timewaits, &timer);
+	if (!is_hashed(skc) && known && known->life == LIVE) {
+		known->life = GONE;
+		__sync_fetch_and_add(&timewaits_gone, 1);
+		count_left(e.netns);
+	}
+	return 0;
+}
+
+static __noinline int announce_timewait(struct seq_file *seq, struct tcp_timewait_sock *tw)
+{
+	__u64 timer = (__u64)&tw->tw_sk.tw_timer;
+	struct timewait *known = bpf_map_lookup_elem(&timewaits, &timer);
+	struct event e;
+
+	if (!known || known->life != LIVE || known->told != TENTATIVE)
+		return 0;
+	event_from_timewait(&e, known);
+	known->told = ANNOUNCED;
+	if (announce(seq, &e, TCP_TIME_WAIT))
+		known->told = TENTATIVE; /* the buffer is full: this socket comes again */
+	return 0;
+}
+
+static __noinline int announce_connection(struct seq_file *seq, struct tcp_sock *tp)
+{
+	struct sock *sk = (struct sock *)tp;
+	struct conn *entry = find_entry(sk);
+	struct event e = {};
+	__u8 state = sk->__sk_common.skc_state;
+
+	/* those that are being opened are told when they are open */
+	if (state == TCP_CLOSE || state == TCP_LISTEN || state == TCP_SYN_SENT ||
+	    state == TCP_SYN_RECV || state == TCP_NEW_SYN_RECV)
+		return 0;
+	if (entry && entry->live && (entry->established_ns || entry->in_census))
+		return 0;
+	fill_addresses(&e, sk, tp);
+	fill_counters(&e, sk, tp);
+	if (entry && entry->live) {
+		e.owner = entry->owner;
+		e.direction = entry->direction;
+	}
+	if (!e.direction)
+		infer_direction(&e, sk);
+	if (!entry || !entry->live) {
+		struct conn c = {.live = true};
+
+		if (!remember(sk, entry, &c)) {
+			COUNT(conns_full);
+			return 0;
+		}
+		entry = find_entry(sk);
+		if (!entry)
+			return 0;
+	}
+	entry->owner = e.owner;
+	entry->direction = e.direction;
+	entry->direction_inferred = !!(e.flags & DIRECTION_INFERRED);
+	entry->hash = sk->__sk_common.skc_hash;
+	entry->state = state;
+	entry->in_census = true;
+	if (sk->__sk_common.skc_state == TCP_CLOSE) { /* it ended before it was known here */
+		entry->live = false;
+		return 0;
+	}
+	if (announce(seq, &e, state))
+		entry->in_census = false; /* the buffer is full: this socket comes again */
+	return 0;
+}
+
+/* The sockets of the reader's network namespace. */
+SEC("iter/tcp")
+int existing_sockets(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+	struct seq_file *seq = ctx->meta->seq;
+	struct tcp_timewait_sock *tw;
+	struct tcp_sock *tp;
+
+	if (!skc)
+		return 0;
+	if (skc->skc_state == TCP_TIME_WAIT) {
+		tw = bpf_skc_to_tcp_timewait_sock(skc);
+		if (!tw)
+			return 0;
+		return census_pass == 1 ? note_timewait(tw) : announce_timewait(seq, tw);
+	}
+	if (census_pass == 1 || skc->skc_state == TCP_NEW_SYN_RECV)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(skc);
+	return tp ? announce_connection(seq, tp) : 0;
+}
+
+/* Who has which socket open. Read before the census, which takes the owners from here. The first
+ * process keeps it, unless that is init, which holds sockets for others. */
+SEC("iter/task_file")
+int socket_holders(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task, *leader;
+	struct file *file = ctx->file;
+	struct conn c = {.live = true}, *entry;
+	struct socket *socket;
+	struct sock *sk;
+	__u16 family;
+
+	if (!task || !file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return 0;
+	socket = BPF_CORE_READ(file, private_data);
+	sk = BPF_CORE_READ(socket, sk);
+	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (!sk || (family != AF_INET && family != AF_INET6) ||
+	    BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+		return 0;
+	c.state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	if (c.state == TCP_CLOSE || c.state == TCP_LISTEN || !c.state)
+		return 0;
+	if (c.state == TCP_SYN_SENT)
+		c.direction = OUTBOUND;
+	leader = BPF_CORE_READ(task, group_leader);
+	c.owner.pid = BPF_CORE_READ(task, tgid);
+	c.owner.basis = OWNER_HOLDER;
+	c.owner.cgroup_id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	bpf_core_read(c.owner.comm, sizeof(c.owner.comm), &leader->comm);
+	c.hash = BPF_CORE_READ(sk, __sk_common.skc_hash);
+	entry = find_entry(sk);
+	if (entry && entry->live) {
+		if (entry->owner.basis == OWNER_HOLDER && entry->owner.pid == 1)
+			entry->owner = c.owner;
+		return 0;
+	}
+	if (!remember(sk, entry, &c)) {
+		COUNT(conns_full);
+		return 0;
+	}
+	entry = find_entry(sk);
+	if (entry && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE)
+		entry->live = false;
+	return 0;
+}
+
+/* The timewait sockets that are held, at the end of a window. */
+SEC("iter/bpf_map_elem")
+int held_timewaits(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct timewait *t = ctx->value;
+	__u64 *key = ctx->key, timer;
+	struct event e;
+
+	if (!key || !t || t->life != LIVE || !(t->told & ANNOUNCED))
+		return 0;
+	timer = *key;
+	event_from_timewait(&e, t);
+	e.kind = OPEN;
+	e.time_ns = bpf_ktime_get_ns();
+	if (probe_reads) {
+		e.substate = TIMEWAIT_READ(timer, tw_sk.tw_substate);
+		e.jiffies = TIMEWAIT_READ(timer, tw_sk.tw_timer.expires) - bpf_jiffies64();
+		e.flags |= COUNTED; /* jiffies were read */
+		if (TIMEWAIT_READ(timer, tw_ts_recent_stamp))
+			e.flags |= TIMESTAMPS;
+	}
+	bpf_seq_write(ctx->meta->seq, &e, sizeof(e));
+	return 0;
+}
+
+/* A census of t's namespace did not meet it. */
+static __always_inline bool is_missing(const struct timewait *t)
+{
+	__u32 netns = t->netns;
+	__u32 *round = bpf_map_lookup_elem(&visited, &netns);
+
+	return t->life == LIVE && t->round != census_round && round && *round == census_round;
+}
+
+/* Deletes the entries of map timewaits whose socket is gone; after a census also those that it
+ * missed. */
+SEC("iter/bpf_map_elem")
+int sweep_timewaits(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct timewait *t = ctx->value, gone;
+	__u64 *key = ctx->key, timer;
+	struct event e;
+
+	if (!key || !t)
+		return 0;
+	timer = *key;
+	if (is_missing(t)) {
+		__builtin_memcpy(&gone, t, sizeof(gone));
+		if (bpf_map_delete_elem(&timewaits, &timer))
+			return 0;
+		COUNT(timewaits_missed);
+		send_timewait_end(&e, &gone, bpf_ktime_get_ns(), 0, INFERRED);
+		return 0;
+	}
+	if (t->life != GONE)
+		return 0;
+	if (!bpf_map_delete_elem(&timewaits, &timer))
+		__sync_fetch_and_add(&timewaits_gone, -1);
+	return 0;
+}
+
+/* Ends that are older than this are final although no other timer has moved on their CPU since. */
+volatile __u64 settle_before_ns;
+
+SEC("iter/bpf_map_elem")
+int settle_ends(struct bpf_iter__bpf_map_elem *ctx)
+{
+	__u32 *key = ctx->key, id;
+	struct cpu *c;
+
+	if (!key)
+		return 0;
+	id = *key;
+	c = bpf_map_lookup_elem(&cpus, &id);
+	if (c && c->leaving.timer && c->leaving.time_ns < settle_before_ns)
+		end_timewait(&c->leaving);
+	return 0;
+}
+
+/* What was counted in a namespace, and the kernel's own count at the same moment. */
+struct namespace_count {
+	__u32 netns;
+	__s32 kernel; /* -1: the namespace is gone */
+	__u64 entered;
+	__u64 left;
+};
+
+SEC("iter/bpf_map_elem")
+int count_timewaits(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct namespace_count count = {.kernel = -1};
+	struct namespace *ns = ctx->value;
+	__u32 *key = ctx->key;
+	struct net *net;
+
+	if (!key || !ns)
+		return 0;
+	net = (void *)ns->net;
+	count.netns = *key;
+	count.entered = ns->entered;
+	count.left = ns->left;
+	if (BPF_CORE_READ(net, ns.inum) == count.netns)
+		count.kernel = TIMEWAIT_COUNT(net, BPF_CORE_READ);
+	bpf_seq_write(ctx->meta->seq, &count, sizeof(count));
+	return 0;
+}
+
+/* 32 ports each: an element a run, so that no program loops for long. */
+#define PORTS_A_RUN 32
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 65536 / PORTS_A_RUN);
+	__type(key, __u32);
+	__type(value, __u32);
+} port_runs SEC(".maps");
+
+#define MAX_BUCKETS 32 /* in a chain of bhash; the mean is below 1 */
+
+/* Is the port closed to every connect() in net? So it is where anything but connect() took it:
+ * bind(), listen() (__inet_hash_connect()). */
+static __always_inline bool is_blocked(struct inet_hashinfo *info, struct net *net, __u32 mix,
+				       __u16 port)
+{
+	__u32 slot = (port + mix) & (BPF_CORE_READ(info, bhash_size) - 1);
+	struct inet_bind_hashbucket *head =
+	    (void *)BPF_CORE_READ(info, bhash) +
+	    (__u64)slot * bpf_core_type_size(struct inet_bind_hashbucket);
+	struct hlist_node *node = BPF_CORE_READ(head, chain.first);
+
+	for (int i = 0; i < MAX_BUCKETS && node; i++) {
+		struct inet_bind_bucket *b =
+		    (void *)node - bpf_core_field_offset(struct inet_bind_bucket, node);
+
+		if (BPF_CORE_READ(b, port) == port && BPF_CORE_READ(b, ib_net.net) == net)
+			return BPF_CORE_READ(b, fastreuse) >= 0 ||
+			       BPF_CORE_READ(b, fastreuseport) >= 0;
+		node = BPF_CORE_READ(b, node.next);
+	}
+	if (node)
+		COUNT(chain_cut);
+	return false;
+}
+
+/* A bit for each port of the reader's network namespace. */
+SEC("iter/bpf_map_elem")
+int blocked_ports(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u32 *key = ctx->key, first, bits = 0, mix;
+	struct inet_hashinfo *info;
+	struct net *net;
+
+	if (!key)
+		return 0;
+	first = *key * PORTS_A_RUN;
+	net = BPF_CORE_READ(task, nsproxy, net_ns);
+	info = HASHINFO(net, BPF_CORE_READ);
+	mix = BPF_CORE_READ(net, hash_mix);
+	for (__u32 i = 0; i < PORTS_A_RUN; i++)
+		bits |= (__u32)is_blocked(info, net, mix, first + i) << i;
+	bpf_seq_write(ctx->meta->seq, &bits, sizeof(bits));
+	return 0;
+}

@@ -1,0 +1,191 @@
+package tracer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+
+	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/netns"
+)
+
+// Unseen is a network namespace whose existing sockets a census could not look at, and why. What happens in it while
+// tracing is seen all the same.
+type Unseen = netns.Unseen
+
+// Unseen returns the namespaces that the last census could not look at.
+func (t *Tracer) Unseen() []Unseen { return t.unseen }
+
+// firstCensus announces the connections and timewait sockets that were there before the window.
+func (t *Tracer) firstCensus(emit func(*event.Event)) error {
+	if p := t.programs["socket_holders"]; p != nil {
+		if err := drain(p, nil); err != nil {
+			return fmt.Errorf("find owners of existing sockets: %w", err)
+		}
+	}
+	if err := t.census(emit); err != nil {
+		return err
+	}
+	c, err := t.counters()
+	t.timeWaits.baseline = c.TimewaitsFound
+	return err
+}
+
+// census goes over the sockets of every namespace twice: first it notes the timewait sockets that no program has told
+// of, then it announces those of them that are still untold, for a program may have been about to tell. Last it ends
+// those that should be there and were not met.
+func (t *Tracer) census(emit func(*event.Event)) error {
+	began := time.Now()
+	t.timeWaits.censuses++
+	round := t.timeWaits.censuses
+	if err := t.variables.CensusRound.Set(uint32(uint8(round))); err != nil {
+		return fmt.Errorf("begin census: %w", err)
+	}
+	spaces, unseen, err := netns.List(netns.Options{})
+	if err != nil {
+		return fmt.Errorf("list network namespaces: %w", err)
+	}
+	t.unseen = unseen
+	for pass := uint32(1); pass <= 2; pass++ {
+		if err := t.variables.CensusPass.Set(pass); err != nil {
+			return fmt.Errorf("begin census: %w", err)
+		}
+		if pass == 2 {
+			waitForRCU()
+		}
+		for _, ns := range spaces {
+			if err := t.censusOf(ns, pass, uint32(uint8(round)), emit); err != nil {
+				return err
+			}
+		}
+	}
+	if err := t.sweep(); err != nil {
+		return err
+	}
+	t.timeWaits.censusTook = time.Since(began)
+	return nil
+}
+
+// censusOf goes over one namespace. One that cannot be entered is unseen, one that has vanished is none any more.
+func (t *Tracer) censusOf(ns netns.Namespace, pass, round uint32, emit func(*event.Event)) error {
+	var failed error
+	err := ns.Do(func() error {
+		failed = drain(t.programs["existing_sockets"], func(r io.Reader) error { return t.emitSnapshots(r, emit) })
+		return nil
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil && pass == 1:
+		t.unseen = append(t.unseen, Unseen{Inode: ns.Inode, Why: err.Error()})
+		return nil
+	case err != nil:
+		return nil
+	case failed != nil:
+		return fmt.Errorf("census of network namespace %d: %w", ns.Inode, failed)
+	}
+	if pass == 2 {
+		if err := t.maps.Visited.Put(ns.Inode, round); err != nil {
+			return fmt.Errorf("note census: %w", err)
+		}
+	}
+	return nil
+}
+
+// sweep deletes what is gone, and ends what the last census missed.
+func (t *Tracer) sweep() error {
+	if err := drainMap(t.programs["sweep_timewaits"], t.maps.Timewaits, nil); err != nil {
+		return fmt.Errorf("sweep timewait sockets: %w", err)
+	}
+	return nil
+}
+
+// settle makes ends final that are older than age: see timewait_timer_cancel in bpf/timewait.h.
+func (t *Tracer) settle(age time.Duration) error {
+	if t.tier != TierTimers {
+		return nil
+	}
+	before := ^uint64(0)
+	if age > 0 {
+		before = uint64(monotonic() - age.Nanoseconds())
+	}
+	if err := t.variables.SettleBeforeNs.Set(before); err != nil {
+		return fmt.Errorf("settle ends of TIME_WAIT: %w", err)
+	}
+	if err := drainMap(t.programs["settle_ends"], t.maps.Cpus, nil); err != nil {
+		return fmt.Errorf("settle ends of TIME_WAIT: %w", err)
+	}
+	return nil
+}
+
+// emitHeld hands on every timewait socket that is held at the end of the window.
+func (t *Tracer) emitHeld(emit func(*event.Event)) error {
+	if !t.TimeWaitsKnown() {
+		return nil
+	}
+	err := drainMap(t.programs["held_timewaits"], t.maps.Timewaits, func(r io.Reader) error { return t.emitSnapshots(r, emit) })
+	if err != nil {
+		return fmt.Errorf("read held timewait sockets: %w", err)
+	}
+	return nil
+}
+
+// drainMap runs an iterator over the elements of m, and lets read have what it writes.
+func drainMap(p *ebpf.Program, m *ebpf.Map, read func(io.Reader) error) error {
+	return drainIter(link.IterOptions{Program: p, Map: m}, read)
+}
+
+// drain runs an iterator over the kernel's own objects, as seen by the calling thread.
+func drain(p *ebpf.Program, read func(io.Reader) error) error {
+	return drainIter(link.IterOptions{Program: p}, read)
+}
+
+func drainIter(o link.IterOptions, read func(io.Reader) error) error {
+	it, err := link.AttachIter(o)
+	if err != nil {
+		return fmt.Errorf("attach iterator: %w", err)
+	}
+	defer it.Close()
+	reader, err := it.Open()
+	if err != nil {
+		return fmt.Errorf("open iterator: %w", err)
+	}
+	defer reader.Close()
+	if read == nil {
+		read = discard
+	}
+	return read(reader)
+}
+
+func discard(r io.Reader) error {
+	return eachRecord(r, 1, func([]byte) error { return nil })
+}
+
+// BlockedPorts returns a bit for each port that bind() or listen() has taken in the calling thread's network namespace,
+// so that no connect() can choose it. It returns false where the kernel's memory cannot be read.
+func (t *Tracer) BlockedPorts() (ports [1024]uint64, known bool, err error) {
+	p := t.programs["blocked_ports"]
+	if p == nil {
+		return ports, false, nil
+	}
+	const portsARun = 32
+	n := 0
+	err = drainMap(p, t.maps.PortRuns, func(r io.Reader) error {
+		return eachRecord(r, portsARun/8, func(b []byte) error {
+			if n < len(ports)*2 {
+				ports[n/2] |= uint64(nativeUint32(b)) << (32 * (n % 2))
+			}
+			n++
+			return nil
+		})
+	})
+	if err != nil {
+		return ports, false, fmt.Errorf("read ports taken by bind(): %w", err)
+	}
+	return ports, n == len(ports)*2, nil
+}
