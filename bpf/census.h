@@ -12,30 +12,10 @@ struct {
 	__type(value, __u32);
 } visited SEC(".maps");
 
-/* 1: timewait sockets that nobody has told of are noted. 2: those of them that are still untold are
- * announced, and connections. In between whoever was making one has told. */
-volatile __u32 census_pass;
-
 /* Is this the timewait socket of a connection? inet_twsk_kill() unlinks it. */
 static __always_inline bool is_hashed(struct sock_common *skc)
 {
 	return skc->skc_nulls_node.pprev != NULL;
-}
-
-static __always_inline void event_from_common(struct event *e, struct sock_common *skc)
-{
-	const struct in6_addr *to = &skc->skc_v6_daddr;
-
-	if (skc->skc_family != AF_INET6 || (!to->in6_u.u6_addr32[0] && !to->in6_u.u6_addr32[1] &&
-					    to->in6_u.u6_addr32[2] == bpf_htonl(0xffff))) {
-		map_v4(e->src, skc->skc_rcv_saddr);
-		map_v4(e->dst, skc->skc_daddr);
-	} else {
-		copy_v6(e->src, &skc->skc_v6_rcv_saddr);
-		copy_v6(e->dst, &skc->skc_v6_daddr);
-	}
-	e->dport = bpf_ntohs(skc->skc_dport);
-	e->netns = skc->skc_net.net->ns.inum;
 }
 
 static __always_inline int announce(struct seq_file *seq, struct event *e, __u8 state)
@@ -47,63 +27,192 @@ static __always_inline int announce(struct seq_file *seq, struct event *e, __u8 
 	return bpf_seq_write(seq, e, sizeof(*e));
 }
 
-/* Its owner cannot be known any more. */
-static __noinline int note_timewait(struct tcp_timewait_sock *tw)
+/* A timewait socket that nobody has told of is noted, and announced later: whoever is making it may
+ * be about to tell. Its owner cannot be known any more. False: it is known, or there is no room. */
+static __always_inline bool note_timewait(__u64 timer, struct timewait *t, __u64 net)
 {
-	__u64 timer = (__u64)&tw->tw_sk.tw_timer;
 	struct timewait *known = bpf_map_lookup_elem(&timewaits, &timer);
-	struct sock_common *skc = &tw->tw_sk.__tw_common;
-	struct timewait t = {};
-	struct event e = {};
 
 	if (known && known->life != GONE) {
 		known->round = census_round;
-		return 0;
+		return false;
 	}
-	event_from_common(&e, skc);
-	e.sport = bpf_ntohs(tw->tw_sk.tw_sport);
-	e.flags |= DIRECTION_INFERRED;
-	e.direction = find_listener(&e) ? INBOUND : OUTBOUND;
-	e.substate = tw->tw_sk.tw_substate;
-	timewait_from_event(&t, &e);
-	t.who |= WHO_EXISTED;
-	t.told = TENTATIVE;
-	if (!is_hashed(skc))
-		return 0;
+	t->who |= WHO_EXISTED | WHO_INFERRED;
+	t->life = LIVE;
+	t->told = TENTATIVE;
+	t->round = census_round;
 	if (known) {
 		__sync_fetch_and_add(&timewaits_gone, -1);
-		*known = t;
-	} else if (bpf_map_update_elem(&timewaits, &timer, &t, BPF_NOEXIST)) {
+		*known = *t;
+	} else if (bpf_map_update_elem(&timewaits, &timer, t, BPF_NOEXIST)) {
 		if (!bpf_map_lookup_elem(&timewaits, &timer))
 			COUNT(timewaits_full);
-		return 0;
+		return false;
 	}
-	if (!timewait_handler)
-		timewait_handler = (__u64)tw->tw_sk.tw_timer.function;
-	count_entered(e.netns, skc->skc_net.net);
-	/* removed before it was noted? */
+	count_entered(t->netns, net);
 	COUNT(timewaits_found);
-	known = bpf_map_lookup_elem(&timewaits, &timer);
-	if (!is_hashed(skc) && known && known->life == LIVE) {
+	return true;
+}
+
+/* It was removed before it was noted. */
+static __always_inline void forget_timewait(__u64 timer)
+{
+	struct timewait *known = bpf_map_lookup_elem(&timewaits, &timer);
+
+	if (known && known->life == LIVE) {
 		known->life = GONE;
 		__sync_fetch_and_add(&timewaits_gone, 1);
-		count_left(e.netns);
+		count_left(known->netns);
 	}
+}
+
+/* Met by iter/tcp. */
+static __noinline int meet_timewait(struct tcp_timewait_sock *tw)
+{
+	struct sock_common *skc = &tw->tw_sk.__tw_common;
+	const struct in6_addr *to = &skc->skc_v6_daddr;
+	__u64 timer = (__u64)&tw->tw_sk.tw_timer;
+	struct timewait t = {};
+
+	if (!is_hashed(skc))
+		return 0;
+	if (skc->skc_family != AF_INET6 || (!to->in6_u.u6_addr32[0] && !to->in6_u.u6_addr32[1] &&
+					    to->in6_u.u6_addr32[2] == bpf_htonl(0xffff))) {
+		map_v4(t.src, skc->skc_rcv_saddr);
+		map_v4(t.dst, skc->skc_daddr);
+	} else {
+		copy_v6(t.src, &skc->skc_v6_rcv_saddr);
+		copy_v6(t.dst, to);
+	}
+	t.sport = bpf_ntohs(tw->tw_sk.tw_sport);
+	t.dport = bpf_ntohs(skc->skc_dport);
+	t.netns = skc->skc_net.net->ns.inum;
+	if (tw->tw_sk.tw_substate == TCP_FIN_WAIT2)
+		t.who = WHO_IN_FIN_WAIT2;
+	if (!timewait_handler)
+		timewait_handler = (__u64)tw->tw_sk.tw_timer.function;
+	if (note_timewait(timer, &t, (__u64)skc->skc_net.net) && !is_hashed(skc))
+		forget_timewait(timer);
 	return 0;
 }
 
-static __noinline int announce_timewait(struct seq_file *seq, struct tcp_timewait_sock *tw)
+/* Met in its hash chain: head is the beginning of its memory. */
+static __noinline int meet_timewait_head(const __u8 *head, __u64 tw)
 {
-	__u64 timer = (__u64)&tw->tw_sk.tw_timer;
-	struct timewait *known = bpf_map_lookup_elem(&timewaits, &timer);
+	const struct in6_addr *to =
+	    (void *)&HEAD_FIELD(head, __u64, struct sock_common, skc_v6_daddr);
+	const struct in6_addr *from =
+	    (void *)&HEAD_FIELD(head, __u64, struct sock_common, skc_v6_rcv_saddr);
+	struct net *net = HEAD_FIELD(head, struct net *, struct sock_common, skc_net);
+	__u64 timer = tw + bpf_core_field_offset(struct inet_timewait_sock, tw_timer);
+	struct timewait t = {};
+
+	if (HEAD_FIELD(head, __u16, struct sock_common, skc_family) != AF_INET6 ||
+	    (!((__u64 *)to)[0] && ((__u32 *)to)[2] == bpf_htonl(0xffff))) {
+		map_v4(t.src, HEAD_FIELD(head, __u32, struct sock_common, skc_rcv_saddr));
+		map_v4(t.dst, HEAD_FIELD(head, __u32, struct sock_common, skc_daddr));
+	} else {
+		__builtin_memcpy(t.src, from, sizeof(t.src));
+		__builtin_memcpy(t.dst, to, sizeof(t.dst));
+	}
+	t.sport = bpf_ntohs(HEAD_FIELD(head, __u16, struct inet_timewait_sock, tw_sport));
+	t.dport = bpf_ntohs(HEAD_FIELD(head, __u16, struct sock_common, skc_dport));
+	t.netns = BPF_CORE_READ(net, ns.inum);
+	if (HEAD_FIELD(head, __u8, struct inet_timewait_sock, tw_substate) == TCP_FIN_WAIT2)
+		t.who = WHO_IN_FIN_WAIT2;
+	if (!timewait_handler)
+		timewait_handler = (__u64)TIMEWAIT_READ(timer, tw_sk.tw_timer.function);
+	if (note_timewait(timer, &t, (__u64)net) && !timer_pending(timer))
+		forget_timewait(timer);
+	return 0;
+}
+
+#define EHASH_RUNS 65536
+/* Chains and sockets of a run: 16 in the mean where there are 524,288 chains and as many sockets.
+ */
+#define MAX_RUN 64
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, EHASH_RUNS);
+	__type(key, __u32);
+	__type(value, __u32);
+} ehash_runs SEC(".maps");
+
+static __always_inline struct hlist_nulls_node *first_in_chain(struct inet_ehash_bucket *ehash,
+							       __u32 slot)
+{
+	struct inet_ehash_bucket *bucket =
+	    (void *)ehash + (__u64)slot * bpf_core_type_size(struct inet_ehash_bucket);
+
+	return BPF_CORE_READ(bucket, chain.first);
+}
+
+/* The timewait sockets of all network namespaces, also of those that cannot be entered, and of
+ * those in which nobody lives; iter/tcp skips some (6.12: the first chain, now and then).
+ * Namespaces with a table of their own (tcp_child_ehash_entries) are left to iter/tcp. A chain that
+ * changes under the walk can hide a socket or show it twice; what is hidden is missed by the
+ * kernel's count.
+ */
+SEC("iter/bpf_map_elem")
+int walk_timewaits(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct net *net = BPF_CORE_READ(task, nsproxy, net_ns);
+	struct inet_hashinfo *info = HASHINFO(net, BPF_CORE_READ);
+	struct inet_ehash_bucket *ehash = BPF_CORE_READ(info, ehash);
+	__u32 chains = BPF_CORE_READ(info, ehash_mask) + 1, *key = ctx->key, slot, end, run;
+	__u8 head[TIMEWAIT_HEAD] __attribute__((aligned(8)));
+	struct hlist_nulls_node *node;
+
+	if (!key)
+		return 0;
+	run = *key;
+	slot = (__u64)run * chains / EHASH_RUNS;
+	end = ((__u64)run + 1) * chains / EHASH_RUNS;
+	if (slot == end)
+		return 0;
+	node = first_in_chain(ehash, slot);
+	for (int i = 0; i < MAX_RUN; i++) {
+		__u64 tw;
+
+		if ((__u64)node & 1) {
+			if (++slot >= end)
+				return 0;
+			node = first_in_chain(ehash, slot);
+			continue;
+		}
+		tw = (__u64)node - bpf_core_field_offset(struct sock_common, skc_nulls_node);
+		if (bpf_probe_read_kernel(head, sizeof(head), (void *)tw))
+			break;
+		if (HEAD_FIELD(head, __u8, struct sock_common, skc_state) == TCP_TIME_WAIT)
+			meet_timewait_head(head, tw);
+		node =
+		    HEAD_FIELD(head, struct hlist_nulls_node *, struct sock_common, skc_nulls_node);
+	}
+	COUNT(chain_cut);
+	return 0;
+}
+
+/* Announces those that were noted and that nobody has told of since. */
+SEC("iter/bpf_map_elem")
+int announce_timewaits(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct timewait *t = ctx->value, *known;
+	__u64 *key = ctx->key, timer;
 	struct event e;
 
+	if (!key || !t || t->life != LIVE || t->told != TENTATIVE)
+		return 0;
+	timer = *key;
+	event_from_timewait(&e, t);
+	e.direction = find_listener(&e) ? INBOUND : OUTBOUND;
+	known = bpf_map_lookup_elem(&timewaits, &timer);
 	if (!known || known->life != LIVE || known->told != TENTATIVE)
 		return 0;
-	event_from_timewait(&e, known);
+	known->who = (known->who & ~3) | e.direction;
 	known->told = ANNOUNCED;
-	if (announce(seq, &e, TCP_TIME_WAIT))
-		known->told = TENTATIVE; /* the buffer is full: this socket comes again */
+	if (announce(ctx->meta->seq, &e, TCP_TIME_WAIT))
+		known->told = TENTATIVE; /* the buffer is full: this element comes again */
 	return 0;
 }
 
@@ -125,6 +234,8 @@ static __noinline int announce_connection(struct seq_file *seq, struct tcp_sock 
 	if (entry && entry->live) {
 		e.owner = entry->owner;
 		e.direction = entry->direction;
+		if (entry->direction_inferred)
+			e.flags |= DIRECTION_INFERRED;
 	}
 	if (!e.direction)
 		infer_direction(&e, sk);
@@ -169,9 +280,9 @@ int existing_sockets(struct bpf_iter__tcp *ctx)
 		tw = bpf_skc_to_tcp_timewait_sock(skc);
 		if (!tw)
 			return 0;
-		return census_pass == 1 ? note_timewait(tw) : announce_timewait(seq, tw);
+		return meet_timewait(tw);
 	}
-	if (census_pass == 1 || skc->skc_state == TCP_NEW_SYN_RECV)
+	if (skc->skc_state == TCP_NEW_SYN_RECV)
 		return 0;
 	tp = bpf_skc_to_tcp_sock(skc);
 	return tp ? announce_connection(seq, tp) : 0;
@@ -275,7 +386,8 @@ int sweep_timewaits(struct bpf_iter__bpf_map_elem *ctx)
 		if (bpf_map_delete_elem(&timewaits, &timer))
 			return 0;
 		COUNT(timewaits_missed);
-		send_timewait_end(&e, &gone, bpf_ktime_get_ns(), 0, INFERRED);
+		if (timewait_ended(&e, &gone, bpf_ktime_get_ns(), 0, INFERRED))
+			send(&e);
 		return 0;
 	}
 	if (t->life != GONE)
@@ -331,8 +443,8 @@ int count_timewaits(struct bpf_iter__bpf_map_elem *ctx)
 	return 0;
 }
 
-/* 32 ports each: an element a run, so that no program loops for long. */
-#define PORTS_A_RUN 32
+/* 8 ports each: an element a run, so that no program loops for long. */
+#define PORTS_A_RUN 8
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 65536 / PORTS_A_RUN);
@@ -340,7 +452,7 @@ struct {
 	__type(value, __u32);
 } port_runs SEC(".maps");
 
-#define MAX_BUCKETS 32 /* in a chain of bhash; the mean is below 1 */
+#define MAX_BUCKETS 16 /* in a chain of bhash; the mean is below 1 */
 
 /* Is the port closed to every connect() in net? So it is where anything but connect() took it:
  * bind(), listen() (__inet_hash_connect()). */
@@ -372,7 +484,8 @@ SEC("iter/bpf_map_elem")
 int blocked_ports(struct bpf_iter__bpf_map_elem *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	__u32 *key = ctx->key, first, bits = 0, mix;
+	__u32 *key = ctx->key, first, mix;
+	__u8 bits = 0;
 	struct inet_hashinfo *info;
 	struct net *net;
 
@@ -383,7 +496,7 @@ int blocked_ports(struct bpf_iter__bpf_map_elem *ctx)
 	info = HASHINFO(net, BPF_CORE_READ);
 	mix = BPF_CORE_READ(net, hash_mix);
 	for (__u32 i = 0; i < PORTS_A_RUN; i++)
-		bits |= (__u32)is_blocked(info, net, mix, first + i) << i;
+		bits |= is_blocked(info, net, mix, first + i) << i;
 	bpf_seq_write(ctx->meta->seq, &bits, sizeof(bits));
 	return 0;
 }

@@ -856,8 +856,8 @@ static __always_inline int on_end(struct sock *sk, struct tcp_sock *tp, int old)
 	if (c)
 		forget(sk, c);
 	send(&e);
-	if (e.kind == TIME_WAIT && timer)
-		enter_timewait(sk, &e, timer);
+	if (e.kind == TIME_WAIT && timer && enter_timewait(sk, &e, timer))
+		send(&e);
 	return 0;
 }
 

@@ -147,9 +147,9 @@ static __always_inline struct namespace *count_in(__u32 netns, __u64 net)
 	return ns;
 }
 
-static __always_inline void count_entered(__u32 netns, struct net *net)
+static __always_inline void count_entered(__u32 netns, __u64 net)
 {
-	struct namespace *ns = count_in(netns, (__u64)net);
+	struct namespace *ns = count_in(netns, net);
 
 	if (ns)
 		__sync_fetch_and_add(&ns->entered, 1);
@@ -326,20 +326,20 @@ static __always_inline void event_from_timewait(struct event *e, const struct ti
 	e->substate = t->who & WHO_IN_FIN_WAIT2 ? TCP_FIN_WAIT2 : TCP_TIME_WAIT;
 }
 
-/* Uses e for the record. */
-static __always_inline void send_timewait_end(struct event *e, const struct timewait *t,
-					      __u64 time_ns, __u8 cause, __u8 basis)
+/* Counts it, and makes e the record of it. False: there is nothing to send. */
+static __always_inline bool timewait_ended(struct event *e, const struct timewait *t, __u64 time_ns,
+					   __u8 cause, __u8 basis)
 {
 	count_left(t->netns);
 	if (!(t->told & ANNOUNCED))
-		return;
+		return false;
 	event_from_timewait(e, t);
 	e->kind = TIME_WAIT_END;
 	e->time_ns = time_ns;
 	e->new_state = TCP_CLOSE;
 	e->cause = cause;
 	e->basis = basis;
-	send(e);
+	return true;
 }
 
 /* A field of the timewait socket whose timer it is. */
@@ -355,45 +355,46 @@ static __always_inline bool timer_pending(__u64 timer)
 	return TIMEWAIT_READ(timer, tw_sk.tw_timer.entry.pprev) != NULL;
 }
 
-/* A timewait socket has taken the place of sk; e says so, has been sent, and is used up here. */
+/* A timewait socket has taken the place of sk; e says so, and has been sent. True: e is now about
+ * the end of a timewait socket, to be sent as well. (Not from here: the stack is short.) */
 static __noinline int enter_timewait(struct sock *sk, struct event *e, __u64 timer)
 {
 	struct timewait *known, t = {};
-	__u64 time_ns = e->time_ns;
+	bool ended = false;
 
 	timewait_from_event(&t, e);
 	known = bpf_map_lookup_elem(&timewaits, &timer);
 	if (known && known->life == LIVE && !(known->told & ANNOUNCED)) {
 		*known = t; /* the same: inet_twsk_alloc() told, or a census met it */
-		return 0;
+		return false;
 	}
 	if (timewait_alloc_tells && known && known->life != LIVE)
-		return 0; /* removed already */
-	count_entered(t.netns, sk->__sk_common.skc_net.net);
+		return false; /* removed already */
+	count_entered(t.netns, (__u64)sk->__sk_common.skc_net.net);
 	if (known) {
 		if (known->life == LIVE) /* no program was called when it ended */
-			send_timewait_end(e, known, time_ns, 0, INFERRED);
+			ended = timewait_ended(e, known, e->time_ns, 0, INFERRED);
 		else if (known->life == GONE)
 			__sync_fetch_and_add(&timewaits_gone, -1);
 		*known = t;
 	} else if (bpf_map_update_elem(&timewaits, &timer, &t, BPF_NOEXIST)) {
 		COUNT(timewaits_full);
-		return 0;
+		return false;
 	}
 	if (!probe_reads)
-		return 0;
+		return ended;
 	if (!timewait_handler)
 		timewait_handler = (__u64)TIMEWAIT_READ(timer, tw_sk.tw_timer.function);
 	/* removed before it could be known here: its end was ignored */
-	if (!timer_pending(timer)) {
+	if (!ended && !timer_pending(timer)) {
 		known = bpf_map_lookup_elem(&timewaits, &timer);
 		if (known && known->life == LIVE) {
 			known->life = GONE;
 			__sync_fetch_and_add(&timewaits_gone, 1);
-			send_timewait_end(e, &t, time_ns, KILLED, INFERRED);
+			ended = timewait_ended(e, &t, e->time_ns, KILLED, INFERRED);
 		}
 	}
-	return 0;
+	return ended;
 }
 
 /* It stayed away. */
@@ -409,7 +410,8 @@ static __noinline int end_timewait(struct leaving *l)
 		known->life = GONE;
 		__sync_fetch_and_add(&timewaits_gone, 1);
 	}
-	send_timewait_end(&e, &l->timewait, l->time_ns, l->cause, l->basis);
+	if (timewait_ended(&e, &l->timewait, l->time_ns, l->cause, l->basis))
+		send(&e);
 	return 0;
 }
 
@@ -531,7 +533,7 @@ int BPF_PROG(timewait_alloc, struct sock *sk, struct inet_timewait_death_row *ro
 	t.round = census_round;
 	if (state == TCP_FIN_WAIT2)
 		t.who = WHO_IN_FIN_WAIT2;
-	count_entered(t.netns, sk->__sk_common.skc_net.net);
+	count_entered(t.netns, (__u64)sk->__sk_common.skc_net.net);
 	known = bpf_map_lookup_elem(&timewaits, &timer);
 	if (known) {
 		if (known->life == GONE)

@@ -27,9 +27,14 @@ type Row struct {
 	PortsExhausted, TupleInUse uint64
 	// TimeWaitEntered counts the TIME_WAIT sockets made here, TimeWaitOverflow those that were due and not made.
 	TimeWaitEntered, TimeWaitOverflow uint64
+	// TimeWaitExisting counts those that were made before tracing began, TimeWaitEnded those that were removed while
+	// tracing, and EndedBy the latter by their event.Cause: Expired, Reused, Killed, or 0 where it is not known.
+	TimeWaitExisting, TimeWaitEnded uint64
+	EndedBy                         [event.Killed + 1]uint64
 	// SentBytes and ReceivedBytes are the payload of ended connections and of those still open at the end.
 	SentBytes, ReceivedBytes uint64
-	// Preexisting counts connections that were open before tracing began and of which something was seen.
+	// Preexisting counts connections that were open before tracing began: those that a census announced, and others of
+	// which something was seen.
 	Preexisting uint64
 	// Silent counts new connections on which nothing was sent for the last half of their life, and for 0.3 s at least.
 	Silent uint64
@@ -52,6 +57,9 @@ type Row struct {
 	// Exchanges per connection (see event.Event.Exchanges): of new connections, and of preexisting ones. Nil: none.
 	Exchanges, PreexistingExchanges *Histogram
 
+	budget   *Budget
+	states   *States
+	waits    waits
 	failures failures
 	// level is new connections minus ended ones, those that existed before included in the latter; peak its highest.
 	level, peak int64
@@ -59,6 +67,12 @@ type Row struct {
 	lastSecond  int64
 	arrivals    arrivals
 }
+
+// Budget is the port budget that the row's connections use up; nil for inbound and ~other rows.
+func (r *Row) Budget() *Budget { return r.budget }
+
+// States are the connections that are there when the window ends, by state. Nil: none.
+func (r *Row) States() *States { return r.states }
 
 // Failed is how many connects failed, for whatever reason.
 func (r *Row) Failed() uint64 { return r.failures.total }
@@ -147,7 +161,7 @@ func (r *Row) attempt(unixNano int64) {
 }
 
 func (r *Row) endOne(e *event.Event) {
-	if e.Preexisting {
+	if e.Preexisting && !e.InCensus {
 		r.Preexisting++
 	}
 	r.level--
@@ -176,7 +190,19 @@ func (r *Row) end(e *event.Event, kind event.Kind, n uint64) {
 	}
 }
 
-// stillOpen takes the snapshot of a connection that is open when the window ends.
+// stillThere takes the snapshot of a connection or a timewait socket that is there when the window ends.
+func (r *Row) stillThere(e *event.Event) {
+	if e.NewState == event.TimeWaitState {
+		r.stillWaiting(e)
+		return
+	}
+	if r.states == nil {
+		r.states = new(States)
+	}
+	r.states.add(e)
+	r.stillOpen(e)
+}
+
 func (r *Row) stillOpen(e *event.Event) {
 	if e.NewState == event.SynSent || e.NewState == event.SynRecv {
 		r.Connecting++
@@ -189,7 +215,9 @@ func (r *Row) stillOpen(e *event.Event) {
 	}
 	r.use(e)
 	if e.Preexisting {
-		r.Preexisting++
+		if !e.InCensus {
+			r.Preexisting++
+		}
 		return
 	}
 	r.StillOpen++
@@ -226,13 +254,17 @@ func (r *Row) lost(e *event.Event) {
 		r.fail(e.Error, e.Cause, e.Count)
 		r.LostFailures += e.Count
 	case event.Close, event.TimeWait:
-		if e.Preexisting {
+		if e.Preexisting && !e.InCensus {
 			r.Preexisting += e.Count
 		}
 		r.end(e, e.Of, e.Count)
 		r.LostEnds += e.Count
 		r.LostSentBytes += e.SentBytes
 		r.LostReceivedBytes += e.ReceivedBytes
+	case event.TimeWaitEnd:
+		r.endWait(e, e.Count)
+	case event.Existing:
+		r.exist(e, e.Count)
 	}
 }
 
@@ -257,7 +289,7 @@ func rank(o *event.Owner, d event.Direction) int {
 			return 3
 		}
 		return 5
-	case event.OwnerCloser:
+	case event.OwnerCloser, event.OwnerHolder:
 		return 4
 	case event.OwnerCgroup:
 		return 2

@@ -1,7 +1,8 @@
-// Package churn turns events into figures: what became of the connections between each service and each destination.
+// Package churn turns events into figures: what became of the connections between each service and each destination
+// (the rows), and how many local ports are left toward each destination (the budgets).
 //
-// Time comes from the events and from the caller; nothing here looks at a clock, so a replay gives what the live trace
-// gave.
+// Time comes from the events and from the caller; nothing here looks at a clock, so a replay gives what the live
+// trace gave.
 package churn
 
 import (
@@ -20,9 +21,13 @@ type Options struct {
 	Start int64
 	// Partial is passed on to [Window].
 	Partial bool
+	// Alert is called from Observe, once for each kind and budget, when there is something to tell at once. It can be
+	// nil.
+	Alert func(Alert)
 }
 
-// DefaultMaxRows is enough for a host that talks to 8192 destinations; it bounds a table to 40 MB at the very most.
+// DefaultMaxRows is enough for a host that talks to 8192 destinations; it bounds the rows to 40 MB at the very most,
+// their port budgets to 30 MB, and the snapshot at the end to 16 MiB.
 const DefaultMaxRows = 8192
 
 // Window is the time that a table covers, Unix nanoseconds.
@@ -47,6 +52,17 @@ type Table struct {
 		row *Row
 	}
 
+	budgetByKey    map[key]*Budget // the keys have no service
+	budgets        []*Budget
+	budgetsOmitted uint64
+	namespaces     map[uint32]*namespace
+	sockets        int // how many of the snapshot are kept
+	snapshot       bool
+	alert          func(Alert)
+
+	binds        []*BindFailure
+	bindsOmitted uint64
+
 	window Window
 	closed bool
 	counts Counts
@@ -69,29 +85,52 @@ func New(o Options) *Table {
 	if o.MaxRows <= 0 {
 		o.MaxRows = DefaultMaxRows
 	}
-	return &Table{max: o.MaxRows, rows: make(map[key]*Row), window: Window{Start: o.Start, End: o.Start, Partial: o.Partial}}
+	return &Table{
+		max: o.MaxRows, rows: make(map[key]*Row), budgetByKey: make(map[key]*Budget), namespaces: make(map[uint32]*namespace),
+		window: Window{Start: o.Start, End: o.Start, Partial: o.Partial}, alert: o.Alert,
+	}
 }
 
-// Observe counts e. It keeps nothing of e, and allocates only for what a row sees first.
+// Observe counts e, in its row and in the row's port budget. It keeps nothing of e, and allocates only for what a row
+// sees first and for what is there when the window ends.
 func (t *Table) Observe(e *event.Event) {
 	if e.Kind == event.Lost {
 		t.observeLost(e)
 		return
 	}
-	if !t.closed {
+	if !t.closed && e.Kind != event.Existing {
 		t.extend(e.UnixNano)
 	}
 	t.counts.Events++
+	if e.Kind == event.BindFailed {
+		t.bindFailed(e, 1)
+		return
+	}
 	r := t.row(e)
+	b := t.budgetOf(r, e)
 	switch e.Kind {
 	case event.Connect, event.Accept:
 		r.openOne(e)
+		b.open(e)
+		t.alertHalf(b, e)
 	case event.ConnectFailed:
 		r.failOne(e)
+		b.fail(e, 1)
+		t.alertExhausted(b, e)
 	case event.Close, event.TimeWait:
 		r.endOne(e)
+		b.end(e, e.Kind, 1)
+	case event.TimeWaitEnd:
+		r.endWait(e, 1)
+		b.endWait(e, 1)
+	case event.Existing:
+		r.exist(e, 1)
+		b.exist(e, 1)
 	case event.Open:
-		r.stillOpen(e)
+		r.stillThere(e)
+		if b.hold(e, t.sockets < maxSockets) {
+			t.sockets++
+		}
 	}
 	if e.Owner != r.Owner {
 		r.own(&e.Owner)
@@ -130,6 +169,10 @@ func (t *Table) extend(unixNano int64) {
 
 func (t *Table) observeLost(e *event.Event) {
 	t.counts.Lost += e.Count
+	if e.Of == event.BindFailed {
+		t.bindFailed(e, e.Count)
+		return
+	}
 	if e.Of == 0 || e.Direction == 0 || !e.Remote.Addr().IsValid() {
 		t.counts.Unassigned += e.Count
 		return
@@ -137,6 +180,9 @@ func (t *Table) observeLost(e *event.Event) {
 	r := t.row(e)
 	r.lost(e)
 	r.own(&e.Owner)
+	b := t.budgetOf(r, e)
+	b.lost(e)
+	t.alertExhausted(b, e)
 }
 
 // row finds the row of e, or makes it. The rows seen last are remembered: events come in runs.
@@ -152,8 +198,13 @@ func (t *Table) row(e *event.Event) *Row {
 			t.counts.Merged++
 			return t.otherRow(e)
 		}
-		if r = newRow(e); r.Direction == event.Inbound {
+		r = newRow(e)
+		r.waits.taken = t.snapshot
+		if r.Direction == event.Inbound {
 			t.inbound++
+		}
+		if r.Direction == event.Outbound {
+			r.budget = t.budget(k, r)
 		}
 		t.rows[k] = r
 		t.order = append(t.order, r)
@@ -173,7 +224,7 @@ func (t *Table) otherRow(e *event.Event) *Row {
 		d = 0
 	}
 	if t.other[d] == nil {
-		t.other[d] = &Row{Direction: d, Other: true}
+		t.other[d] = &Row{Direction: d, Other: true, waits: waits{taken: t.snapshot}}
 	}
 	return t.other[d]
 }
@@ -214,6 +265,12 @@ func keyOf(e *event.Event) key {
 	k.cgroup = e.Owner.CgroupID
 	k.comm[0] = binary.NativeEndian.Uint64(e.Owner.Comm[:8])
 	k.comm[1] = binary.NativeEndian.Uint64(e.Owner.Comm[8:])
+	return k
+}
+
+// withoutService is the key of the port budget.
+func (k key) withoutService() key {
+	k.cgroup, k.comm = 0, [2]uint64{}
 	return k
 }
 

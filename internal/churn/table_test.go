@@ -399,7 +399,7 @@ func stream(n int) []event.Event {
 	for i := range n {
 		remote := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 5432)
 		c, d := out(event.Connect, time.Duration(i)*time.Millisecond), closed(time.Duration(i)*time.Millisecond, event.ClosedLocal)
-		d.Kind, c.ConnectTime = event.TimeWait, 50*time.Microsecond
+		d.Kind, c.ConnectTime, c.AutoPort = event.TimeWait, 50*time.Microsecond, true
 		c.Remote, d.Remote = remote, remote
 		a := in(event.Accept, time.Duration(i)*time.Millisecond, event.Owner{PID: 20, Comm: comm("nginx"), Basis: event.OwnerListener})
 		a.Remote = remote

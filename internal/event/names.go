@@ -117,7 +117,7 @@ const (
 )
 
 var ownerBasisNames = [...]string{
-	OwnerUnknown: "unknown", OwnerConnect: "connect", OwnerListener: "listen", OwnerCloser: "close", OwnerCgroup: "cgroup",
+	OwnerUnknown: "unknown", OwnerConnect: "connect", OwnerListener: "listen", OwnerCloser: "close", OwnerCgroup: "cgroup", OwnerHolder: "holder",
 }
 
 func (b OwnerBasis) String() string { return name(ownerBasisNames[:], int(b)) }

@@ -91,6 +91,12 @@ var fields = []*field{
 		value: func(e *event.Event, _ *service.Service) (uint64, bool) { return nonzero(e.ClosedBy) },
 		known: func(e *event.Event) bool { return e.ClosedBy != 0 || begins(e.Of) }},
 
+	{name: "cause", class: names, names: enum(event.Cause.String),
+		value: func(e *event.Event, _ *service.Service) (uint64, bool) { return nonzero(e.Cause) },
+		known: func(e *event.Event) bool { return e.Of != 0 }}, // losses are counted by cause
+	{name: "owner_basis", class: names, names: ownerBases(),
+		value: func(e *event.Event, _ *service.Service) (uint64, bool) { return uint64(e.Owner.Basis), true }},
+
 	measured("lifetime_seconds", func(e *event.Event) time.Duration { return e.Lifetime }),
 	measured("connect_seconds", func(e *event.Event) time.Duration { return e.ConnectTime }),
 	counter("sent_bytes", math.MaxUint64, func(e *event.Event) uint64 { return e.SentBytes }),
@@ -203,9 +209,16 @@ func errorKnown(e *event.Event) bool {
 		(e.Of != 0 && e.ClosedBy != 0 && e.ClosedBy != event.ClosedReset)
 }
 
+// ownerBases are the only names of which the first stands for something: nobody is known.
+func ownerBases() []string {
+	all := enum(event.OwnerBasis.String)
+	all[event.OwnerUnknown] = event.OwnerUnknown.String()
+	return all
+}
+
 // begins reports whether k is about a connection's beginning, when nobody has closed it yet.
 func begins(k event.Kind) bool {
-	return k == event.Connect || k == event.Accept || k == event.ConnectFailed
+	return k == event.Connect || k == event.Accept || k == event.ConnectFailed || k == event.BindFailed
 }
 
 func nonzero[T ~uint8 | ~uint16 | ~uint32](v T) (uint64, bool) { return uint64(v), v != 0 }

@@ -152,12 +152,52 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+func TestKindsAndCausesOfPortsAndTimeWait(t *testing.T) {
+	bind := &event.Event{
+		Kind: event.BindFailed, Direction: event.Outbound, Local: netip.MustParseAddrPort("10.0.0.7:0"),
+		Error: event.EADDRINUSE, Cause: event.PortsExhausted, Owner: ownerOf(812, 500, "java"),
+	}
+	end := &event.Event{Kind: event.TimeWaitEnd, Cause: event.Reused, Owner: event.Owner{Basis: event.OwnerHolder}}
+	for _, tc := range []struct {
+		expr      string
+		bind, end bool
+	}{
+		{"kind==bind_failed", true, false},
+		{"kind==time_wait_end", false, true},
+		{"kind~time_wait", false, true},
+		{"kind==existing", false, false},
+		{"cause==ports-exhausted", true, false},
+		{"cause==reused", false, true},
+		{"cause~^(expired|killed)$", false, false},
+		{"cause!=port-taken", true, true},
+		{"cause!=null", true, true},
+		{"cause==not-local", false, false},
+		{"cause==no-route", false, false},
+		{"owner_basis==holder", false, true},
+		{"owner_basis==connect", true, false},
+		{"owner_basis!=unknown", true, true},
+		{"error==EADDRINUSE", true, false},
+		{"dst.addr==null", true, true},
+	} {
+		f := mustParse(t, tc.expr)
+		if got := f.Match(bind, nil); got != tc.bind {
+			t.Errorf("%s on a failed bind(): got %v", tc.expr, got)
+		}
+		if got := f.Match(end, nil); got != tc.end {
+			t.Errorf("%s on the end of a TIME_WAIT: got %v", tc.expr, got)
+		}
+	}
+	if !mustParse(t, "owner_basis==unknown").Match(&event.Event{Kind: event.Close}, nil) {
+		t.Error("owner_basis==unknown does not find a connection that nobody is known to own")
+	}
+}
+
 func TestEveryFieldIsTested(t *testing.T) {
 	// The words of cli.md's trace object, but for those that cannot be compared.
 	for name := range strings.FieldsSeq(`kind direction netns service.name service.kind service.pid service.comm service.exe
 		service.unit service.container_id service.pod src.addr src.port dst.addr dst.port old_state new_state error
 		error_basis closed_by lifetime_seconds connect_seconds sent_bytes received_bytes sent_segments received_segments
-		retransmits count comm pid exe unit container_id pod`) {
+		retransmits count cause owner_basis comm pid exe unit container_id pod`) {
 		if lookUp(name) == nil {
 			t.Errorf("field %s is missing", name)
 		}
@@ -211,7 +251,7 @@ func TestMatchLost(t *testing.T) {
 	resets := *closes
 	resets.ClosedBy = event.ClosedReset
 	fails := *closes
-	fails.Of, fails.ClosedBy, fails.Error = event.ConnectFailed, 0, event.EADDRNOTAVAIL
+	fails.Of, fails.ClosedBy, fails.Error, fails.Cause = event.ConnectFailed, 0, event.EADDRNOTAVAIL, event.PortsExhausted
 	inbound := &event.Event{
 		Kind: event.Lost, Of: event.Accept, Count: 2, Direction: event.Inbound, Netns: 5,
 		Local: netip.MustParseAddrPort("10.0.0.7:80"), Remote: netip.AddrPortFrom(netip.MustParseAddr("10.9.9.9"), 0),
@@ -238,6 +278,8 @@ func TestMatchLost(t *testing.T) {
 		{"the errno is known of failed connects", "error==EADDRNOTAVAIL", "resets fails unassigned"},
 		{"a reset may have had any error", "error==ECONNRESET", "resets unassigned"},
 		{"no connect that failed has no error", "error==null", "closes resets inbound unassigned"},
+		{"losses are counted by cause", "cause==ports-exhausted", "fails unassigned"},
+		{"most kinds have no cause", "cause==null", "closes resets inbound unassigned"},
 		{"closed_by is known", "closed_by==local", "closes unassigned"},
 		{"the beginning of a connection has no closer", "closed_by==null", "fails inbound unassigned"},
 		{"count is known", "count>=7", "closes resets fails unassigned"},
@@ -328,13 +370,13 @@ func TestParseErrors(t *testing.T) {
 		{"a state has no order", "old_state<CLOSE", `old_state is text, which has no order at 10; use == != or ~`},
 		{"null has no order", "lifetime_seconds>null", `null has no order at 18; use == or !=`},
 		{"a kind that does not exist", "kind==conect", `"conect" is no kind at 7; did you mean "connect"?`},
-		{"a kind like none", "kind==zebra", `"zebra" is no kind at 7; use one of connect, accept, connect_failed, close, time_wait, lost, open`},
+		{"a kind like none", "kind==zebra", `"zebra" is no kind at 7; use one of connect, accept, connect_failed, close, time_wait, lost, open, existing, time_wait_end, bind_failed`},
 		{"a state spelled otherwise", "old_state==FIN_WAIT_2", `"FIN_WAIT_2" is no old_state at 12; did you mean "FIN_WAIT2"?`},
 		{"an errno that does not exist", "error==ECONREFUSED", `"ECONREFUSED" is no error at 8; did you mean "ECONNREFUSED"?`},
 		{"an errno like none", "error==refused", `"refused" is no error at 8; write it like ECONNREFUSED`},
 		{"a kind of service", "service.kind==pods", `"pods" is no service.kind at 15; did you mean "pod"?`},
 		{"a closer", "closed_by==me", `"me" is no closed_by at 12; use one of local, remote, both, reset`},
-		{"a regular expression that finds no name", "kind~^x", `"^x" is no kind at 6; use one of connect, accept, connect_failed, close, time_wait, lost, open`},
+		{"a regular expression that finds no name", "kind~^x", `"^x" is no kind at 6; use one of connect, accept, connect_failed, close, time_wait, lost, open, existing, time_wait_end, bind_failed`},
 		{"a broken regular expression for a name", "kind~[", `"[" is not a regular expression (missing closing ]: "[") at 6; write it in RE2 syntax`},
 		{"a broken regular expression", "comm~(", `"(" is not a regular expression (missing closing ): "(") at 6; write it in RE2 syntax`},
 		{"a regular expression with look-ahead", "comm~(?=x)", `"(?=x)" is not a regular expression (invalid or unsupported Perl syntax: "(?=") at 6; write it in RE2 syntax`},

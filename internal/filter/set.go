@@ -115,20 +115,29 @@ var (
 		known: func(e *event.Event) bool { return e.Direction != 0 && servicePort(e) != 0 }}
 	familyField = &field{class: number,
 		value: func(e *event.Event, _ *service.Service) (uint64, bool) {
-			a := e.Remote.Addr()
+			a := familyOf(e)
 			return value(a.Is4(), 4, 6), a.IsValid()
 		},
-		known: func(e *event.Event) bool { return e.Remote.Addr().IsValid() }}
+		known: func(e *event.Event) bool { return familyOf(e).IsValid() }}
 	failureField = &field{class: number,
 		value: func(e *event.Event, _ *service.Service) (uint64, bool) {
 			kind := e.Kind
 			if kind == event.Lost {
 				kind = e.Of
 			}
-			return value(kind == event.ConnectFailed || e.Error != event.NoError, 1, 0), true
+			failed := kind == event.ConnectFailed || kind == event.BindFailed
+			return value(failed || e.Error != event.NoError, 1, 0), true
 		},
 		known: errorKnown}
 )
+
+// familyOf is an address of the event: bind() fails before there is another end.
+func familyOf(e *event.Event) netip.Addr {
+	if e.Remote.Addr().IsValid() {
+		return e.Remote.Addr()
+	}
+	return e.Local.Addr()
+}
 
 func servicePort(e *event.Event) uint16 {
 	if e.Direction == event.Inbound {

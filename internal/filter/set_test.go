@@ -88,6 +88,9 @@ func TestFailureOnlyAndErrors(t *testing.T) {
 	}{
 		{"a connection that was reset", event.Event{Kind: event.Close, Error: 104}, true},
 		{"a connection that this host aborted", event.Event{Kind: event.Close, ClosedBy: event.ClosedReset}, false},
+		{"a bind() that failed", event.Event{Kind: event.BindFailed, Error: event.EADDRINUSE}, true},
+		{"lost failures of bind()", event.Event{Kind: event.Lost, Of: event.BindFailed}, true},
+		{"the end of a TIME_WAIT", event.Event{Kind: event.TimeWaitEnd, ClosedBy: event.ClosedLocal}, false},
 		{"lost failures", event.Event{Kind: event.Lost, Of: event.ConnectFailed}, true},
 		{"lost resets, for their reasons are not kept", event.Event{Kind: event.Lost, Of: event.Close, ClosedBy: event.ClosedReset}, true},
 		{"lost closes", event.Event{Kind: event.Lost, Of: event.Close, ClosedBy: event.ClosedLocal}, false},

@@ -19,7 +19,8 @@ func TestOwnSettingsAreRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Netns == 0 || s.RangeSize() < 1 || s.FinTimeout <= 0 || s.TimeWaitReuseDelay <= 0 || s.Reserved == nil || s.Blocked != nil {
+	if s.Netns == 0 || s.RangeSize() < 1 || s.FinTimeout <= 0 || s.TimeWaitReuseDelay <= 0 ||
+		s.Reserved == nil || s.Blocked != nil {
 		t.Errorf("implausible settings: %+v", s)
 	}
 }
@@ -65,7 +66,8 @@ type held struct {
 }
 
 func (h held) String() string {
-	return fmt.Sprintf("mode %d, %v to %v, timestamps %v then %v, substate %v", h.mode, h.local, h.to, h.timestamps, h.later, h.substate)
+	return fmt.Sprintf("mode %d, %v to %v, timestamps %v then %v, substate %v",
+		h.mode, h.local, h.to, h.timestamps, h.later, h.substate)
 }
 
 func TestReusableIsWhatConnectDoes(t *testing.T) {

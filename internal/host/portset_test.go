@@ -31,7 +31,9 @@ func TestPortSetCounts(t *testing.T) {
 	if set.Count() != 7 {
 		t.Errorf("%d ports, want 7", set.Count())
 	}
-	for port, want := range map[uint16]bool{0: true, 1: false, 62: false, 63: true, 64: true, 8080: true, 8144: false, 65535: true} {
+	for port, want := range map[uint16]bool{
+		0: true, 1: false, 62: false, 63: true, 64: true, 8080: true, 8144: false, 65535: true,
+	} {
 		if set.Has(port) != want {
 			t.Errorf("has %d: %v", port, !want)
 		}

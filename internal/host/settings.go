@@ -30,7 +30,7 @@ type Settings struct {
 	// Before Linux 6.14 it is 1 s at most: up to the next change of the kernel's second (tcp_twsk_unique).
 	TimeWaitReuseDelay time.Duration
 	// Timestamps is net.ipv4.tcp_timestamps != 0: new connections ask for TCP timestamps, without which their TIME_WAIT
-	// can not be reused early.
+	// cannot be reused early.
 	Timestamps bool
 	// MaxTimeWait is net.ipv4.tcp_max_tw_buckets: with that many timewait sockets in the namespace the kernel makes no
 	// more (inet_twsk_alloc in net/ipv4/inet_timewait_sock.c).
@@ -60,7 +60,7 @@ func (s *Settings) InRange(port uint16) bool {
 // TCP timestamps (tw_ts_recent_stamp); s.Timestamps does not matter, for it is about new ones. Substate is the timewait
 // socket's, for one in FIN_WAIT2 is not taken.
 //
-// The kernel also takes over loopback what is bound to device lo without an address of it: that can not be told from
+// The kernel also takes over loopback what is bound to device lo without an address of it: that cannot be told from
 // here. Nor does the rule hold for a socket that bind() gave its port: that one takes any TIME_WAIT with timestamps.
 func (s *Settings) Reusable(local, remote netip.Addr, timestamps bool, substate event.State) bool {
 	if !timestamps || substate != event.TimeWaitState {

@@ -224,7 +224,7 @@ func TestReusable(t *testing.T) {
 		s := Settings{TimeWaitReuse: c.mode}
 		got := s.Reusable(netip.MustParseAddr(c.local), netip.MustParseAddr(c.remote), c.timestamps, c.substate)
 		if got != c.want {
-			t.Errorf("mode %d, %s to %s, timestamps %v, substate %v: %v", c.mode, c.local, c.remote, c.timestamps, c.substate, got)
+			t.Errorf("%+v: %v", c, got)
 		}
 	}
 }

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -41,7 +43,7 @@ type Unseen struct {
 }
 
 // List returns the network namespaces that a process or thread lives in, and those that a mount keeps; the calling
-// process's own first. A namespace that only an open file or a socket holds is in no list of the kernel's.
+// thread's own first. A namespace that only an open file or a socket holds is in no list of the kernel's.
 //
 // An error means that nothing could be listed.
 func List(o Options) (found []Namespace, unseen []Unseen, err error) {
@@ -98,10 +100,11 @@ type lister struct {
 	unseen []Unseen
 
 	cut             int // namespaces found beyond the bound
+	moreMissed      int // mounts that lead nowhere, beyond the bound
 	denied          int // processes that may not be looked at
 	moreProcesses   int // beyond the bound
-	threadsCut      bool
 	threadsLookedAt int
+	threadsCut      bool
 }
 
 func (o Options) newLister() *lister {
@@ -150,8 +153,12 @@ func (l *lister) addUnseen(inode uint32, why string) {
 	l.unseen = append(l.unseen, Unseen{Inode: inode, Why: event.Printable(why)})
 }
 
-// addOwn puts this process's namespace first, so that no bound cuts it off.
-func (l *lister) addOwn() { _ = l.addLink("self") }
+// addOwn puts this thread's namespace first, so that no bound cuts it off.
+func (l *lister) addOwn() {
+	if task, err := os.Readlink(l.path("thread-self")); err == nil { // PID/task/TID
+		_ = l.addLink(task)
+	}
+}
 
 // addLink adds the namespace of a process ("PID") or a thread ("PID/task/TID").
 func (l *lister) addLink(task string) error {
@@ -163,36 +170,44 @@ func (l *lister) addLink(task string) error {
 	return err
 }
 
-// addProcess adds the namespace of a process, or counts it as one that may not be looked at.
-func (l *lister) addProcess(pid string) {
-	if err := l.addLink(pid); errors.Is(err, fs.ErrPermission) {
-		// Also what a process gives that ends just now (proc_ns_readlink in fs/proc/namespaces.c).
-		if _, err := os.Lstat(l.path(pid)); err == nil {
-			l.denied++
-		}
+// addProcess adds the namespace of a process, and says whether it may be looked at.
+func (l *lister) addProcess(pid string) (open bool) {
+	if err := l.addLink(pid); !errors.Is(err, fs.ErrPermission) {
+		return true
 	}
+	// A process that ends just now gives that error, too (proc_ns_readlink in fs/proc/namespaces.c).
+	if _, err := os.Lstat(l.path(pid)); err == nil {
+		l.denied++
+	}
+	return false
 }
 
-// addProcesses adds the namespaces of all processes and returns their pids.
+// addProcesses adds the namespaces of all processes, and returns the pids of those that may be looked at.
 func (l *lister) addProcesses() (pids []string, err error) {
+	processes := 0
 	err = eachName(l.proc, func(name string) {
 		if name[0] < '1' || name[0] > '9' {
 			return
 		}
-		if len(pids) >= l.limits.processes {
-			l.moreProcesses++
-			return
+		processes++
+		if processes <= l.limits.processes && l.addProcess(name) {
+			pids = append(pids, name)
 		}
-		pids = append(pids, name)
-		l.addProcess(name)
 	})
+	l.moreProcesses = max(0, processes-l.limits.processes)
+	if _, err := os.Lstat(l.path("1")); errors.Is(err, fs.ErrNotExist) {
+		l.addUnseen(0, "the processes of other users: /proc is mounted with hidepid")
+	}
 	return pids, err
 }
 
 // addThreads adds the namespaces of the threads that went elsewhere than their processes' first threads.
 func (l *lister) addThreads(pids []string) {
 	for _, pid := range pids {
-		// An error: the process is gone, or was counted as denied.
+		if l.isSingleThreaded(pid) {
+			continue
+		}
+		// An error: the process is gone.
 		_ = eachName(l.path(pid, "task"), func(tid string) {
 			if tid == pid || l.threadsCut {
 				return
@@ -208,6 +223,13 @@ func (l *lister) addThreads(pids []string) {
 			return
 		}
 	}
+}
+
+// isSingleThreaded asks the link count of /proc/PID/task, 2 and one for each thread (proc_task_getattr in
+// fs/proc/base.c): that is quicker than reading the directory.
+func (l *lister) isSingleThreaded(pid string) bool {
+	var st unix.Stat_t
+	return unix.Stat(l.path(pid, "task"), &st) == nil && st.Nlink == 3
 }
 
 // eachName calls f for each name in a directory, as they come.
@@ -231,65 +253,67 @@ func eachName(dir string, f func(name string)) error {
 	}
 }
 
-// addMounts adds the namespaces that are mounted anywhere in this mount namespace. What is in the usual directories
-// but is no mount is unseen: it can be one of another mount namespace.
+// addMounts adds the namespaces that are mounted anywhere in this mount namespace.
 func (l *lister) addMounts() {
-	mounts := map[string]bool{}
-	f, err := os.Open(l.path("self/mountinfo"))
+	err := l.readMounts()
+	for _, dir := range l.dirs {
+		err = errors.Join(err, l.addUnmounted(dir))
+	}
 	if err != nil {
 		l.addUnseen(0, "mounted namespaces: "+err.Error())
-		return
+	}
+}
+
+func (l *lister) readMounts() error {
+	f, err := os.Open(l.path("self/mountinfo"))
+	if err != nil {
+		return err
 	}
 	defer f.Close()
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
-		if inode, path, ok := parseMount(lines.Text()); ok && len(mounts) < maxMounts {
-			mounts[path] = true
+		if inode, path, ok := parseMount(lines.Text()); ok {
 			l.addMount(inode, path)
 		}
 	}
-	if err := lines.Err(); err != nil {
-		l.addUnseen(0, "mounted namespaces: "+err.Error())
-	}
-	for _, dir := range l.dirs {
-		l.addUnmounted(dir, mounts)
-	}
+	return lines.Err()
 }
-
-// maxMounts bounds what is remembered of mounted namespaces; more than one mount can be of the same.
-const maxMounts = 4 * maxNamespaces
 
 // addMount adds a mounted namespace if its path, which another mount can hide, leads there.
 func (l *lister) addMount(inode uint32, path string) {
 	var st unix.Stat_t
 	switch err := unix.Stat(path, &st); {
+	case err == nil && st.Ino == uint64(inode):
+		l.add(inode, path)
+	case len(l.missed) >= l.limits.namespaces:
+		l.moreMissed++
 	case err != nil:
 		l.missed[inode] = fmt.Sprintf("mounted at %s: %v", path, err)
-	case st.Ino != uint64(inode):
-		l.missed[inode] = fmt.Sprintf("mounted at %s, below another mount", path)
 	default:
-		l.add(inode, path)
+		l.missed[inode] = fmt.Sprintf("mounted at %s, below another mount", path)
 	}
 }
 
-// addUnmounted tells what of dir is not among the mounts.
-func (l *lister) addUnmounted(dir string, mounts map[string]bool) {
+// addUnmounted tells what of a directory for mounted namespaces is none: it can be one in another mount namespace.
+func (l *lister) addUnmounted(dir string) error {
 	n, first := 0, ""
 	err := eachName(dir, func(name string) {
 		path := filepath.Join(dir, name)
-		if !mounts[path] {
+		var st unix.Statfs_t
+		if unix.Statfs(path, &st) != nil || st.Type != unix.NSFS_MAGIC {
 			n, first = n+1, cmp.Or(first, path)
 		}
 	})
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		l.addUnseen(0, "mounted namespaces: "+err.Error())
 	case n == 1:
 		l.addUnseen(0, first+" is not mounted here, or no network namespace")
 	case n > 1:
 		l.addUnseen(0, fmt.Sprintf("%s and %d more are not mounted here, or no network namespaces", first, n-1))
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // parseMount reads a line of /proc/self/mountinfo if it is a mounted network namespace's: "99 25 0:4 net:[4026532000]
@@ -321,21 +345,24 @@ func unescape(s string) string {
 
 // sumUp adds what was counted to what is unseen.
 func (l *lister) sumUp() {
-	for inode, why := range l.missed {
+	for _, inode := range slices.Sorted(maps.Keys(l.missed)) {
 		if !l.known[inode] {
-			l.addUnseen(inode, why)
+			l.addUnseen(inode, l.missed[inode])
 		}
 	}
+	if l.moreMissed > 0 {
+		l.addUnseen(0, fmt.Sprintf("more mounted namespaces that cannot be reached: %d", l.moreMissed))
+	}
 	if l.denied > 0 {
-		l.addUnseen(0, fmt.Sprintf("%d processes may not be looked at (it takes CAP_SYS_PTRACE)", l.denied))
+		l.addUnseen(0, fmt.Sprintf("processes that may not be looked at without CAP_SYS_PTRACE: %d", l.denied))
 	}
 	if l.moreProcesses > 0 {
-		l.addUnseen(0, fmt.Sprintf("%d processes beyond the first %d", l.moreProcesses, l.limits.processes))
+		l.addUnseen(0, fmt.Sprintf("processes beyond the first %d: %d", l.limits.processes, l.moreProcesses))
 	}
 	if l.threadsCut {
 		l.addUnseen(0, fmt.Sprintf("threads beyond the first %d", l.limits.threads))
 	}
 	if l.cut > 0 {
-		l.addUnseen(0, fmt.Sprintf("%d network namespaces beyond the first %d", l.cut, l.limits.namespaces))
+		l.addUnseen(0, fmt.Sprintf("network namespaces beyond the first %d: %d", l.limits.namespaces, l.cut))
 	}
 }

@@ -32,46 +32,24 @@ const own = "/proc/thread-self/ns/net"
 
 // Do runs f inside the namespace and returns its error. F must not start goroutines that count on the namespace.
 //
-// In the calling thread's own namespace that takes no privilege. For another, f runs on another OS thread, and it takes
-// CAP_SYS_ADMIN in this process's user namespace and in the one that owns the namespace (netns_install in
-// net/core/net_namespace.c); without, the error is an [fs.ErrPermission]. When Do returns, nothing that it opened
-// or ran holds the namespace, and no thread is left in it.
+// In the namespace of the calling thread or of this process that takes no privilege. Any other takes CAP_SYS_ADMIN in
+// this process's user namespace and in the one that owns the namespace (netns_install in net/core/net_namespace.c);
+// without, the error is an [fs.ErrPermission]. Unless the calling thread is there already, f runs on another OS thread.
+// When Do returns, nothing that it opened or ran holds the namespace, and no thread is left in it.
 func (n Namespace) Do(f func() error) error {
-	if inOwn, err := n.doInOwn(f); inOwn {
+	if here, err := n.doHere(f); here {
 		return err
 	}
-	target, err := n.open()
-	if err != nil {
-		return err
-	}
-	err = errors.New("the function ended its goroutine") // runtime.Goexit, as t.FailNow does
+	err := errors.New("the function ended its goroutine") // runtime.Goexit, as t.FailNow does
 	onSpareThread(func() (sound bool) {
-		sound, err = n.visit(target, f)
+		sound, err = n.visit(f)
 		return sound
 	})
 	return err
 }
 
-// visit runs f in the namespace that target leads to, and closes target, which would hold the namespace. It says
-// whether the thread is back where it was.
-func (n Namespace) visit(target *os.File, f func() error) (back bool, err error) {
-	home, err := os.Open(own)
-	if err != nil {
-		_ = target.Close()
-		return true, fmt.Errorf("open own network namespace: %w", err)
-	}
-	defer home.Close()
-	err = enter(target)
-	_ = target.Close()
-	if err != nil {
-		return true, n.refusal(err)
-	}
-	defer func() { back = enter(home) == nil }()
-	return false, f()
-}
-
-// doInOwn runs f right here if this thread is in the namespace.
-func (n Namespace) doInOwn(f func() error) (inOwn bool, err error) {
+// doHere runs f if the calling thread is in the namespace.
+func (n Namespace) doHere(f func() error) (here bool, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	inode, err := readLink(own)
@@ -81,6 +59,29 @@ func (n Namespace) doInOwn(f func() error) (inOwn bool, err error) {
 	return true, f()
 }
 
+// visit enters the namespace, runs f, and says whether the thread is back where it was.
+func (n Namespace) visit(f func() error) (back bool, err error) {
+	if here, err := n.doHere(f); here { // this process's, and the caller elsewhere
+		return true, err
+	}
+	home, err := os.Open(own)
+	if err != nil {
+		return true, fmt.Errorf("open own network namespace: %w", err)
+	}
+	defer home.Close()
+	target, err := n.open()
+	if err != nil {
+		return true, err
+	}
+	err = enter(target)
+	_ = target.Close() // it would hold the namespace
+	if err != nil {
+		return true, n.refusal(err)
+	}
+	defer func() { back = enter(home) == nil }()
+	return false, f()
+}
+
 // open opens the way to the namespace and makes sure that it leads there: processes end, and others get their pids.
 func (n Namespace) open() (*os.File, error) {
 	f, err := os.Open(n.path)
@@ -88,21 +89,19 @@ func (n Namespace) open() (*os.File, error) {
 		return nil, n.gone()
 	}
 	if err != nil {
+		var failed *fs.PathError
+		if errors.As(err, &failed) { // its text has the path as it is
+			err = fmt.Errorf("open %s: %w", event.Printable(n.path), failed.Err)
+		}
 		return nil, n.refusal(err)
 	}
 	var st unix.Stat_t
 	err = unix.Fstat(int(f.Fd()), &st)
-	if err == nil && isNamespace(f) && st.Ino == uint64(n.Inode) {
+	if err == nil && st.Ino == uint64(n.Inode) {
 		return f, nil
 	}
 	_ = f.Close()
 	return nil, n.gone()
-}
-
-// isNamespace says whether f is a file of nsfs: where a mount was, a plain file remains.
-func isNamespace(f *os.File) bool {
-	var st unix.Statfs_t
-	return unix.Fstatfs(int(f.Fd()), &st) == nil && st.Type == unix.NSFS_MAGIC
 }
 
 func (n Namespace) gone() error {
@@ -110,10 +109,11 @@ func (n Namespace) gone() error {
 }
 
 func (n Namespace) refusal(err error) error {
+	hint := ""
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("enter network namespace %d: %w (run as root, or with CAP_SYS_ADMIN and CAP_SYS_PTRACE)", n.Inode, err)
+		hint = " (run as root, or with CAP_SYS_ADMIN and CAP_SYS_PTRACE)"
 	}
-	return fmt.Errorf("enter network namespace %d: %w", n.Inode, err)
+	return fmt.Errorf("enter network namespace %d: %w%s", n.Inode, err, hint)
 }
 
 func enter(f *os.File) error {
@@ -131,7 +131,7 @@ func onSpareThread(work func() (sound bool)) {
 		defer close(done)
 		runtime.LockOSThread()
 		if unix.Gettid() == unix.Getpid() {
-			// The main thread can not end: the runtime would keep it as it is, for ever. While it is held here, the next
+			// The main thread cannot end: the runtime would keep it as it is, for ever. While it is held here, the next
 			// goroutine runs on another.
 			defer runtime.UnlockOSThread()
 			onSpareThread(work)
@@ -154,9 +154,20 @@ func readLink(path string) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
+	inode, err := linkedInode(link)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", path, err)
+	}
+	return inode, nil
+}
+
+func linkedInode(link string) (uint32, error) {
+	if link == "" { // Linux 5.10.262 says nothing where others say EACCES
+		return 0, fs.ErrPermission
+	}
 	inode, ok := parseInode(link)
 	if !ok {
-		return 0, fmt.Errorf("%s: %.40q is no network namespace", path, link)
+		return 0, fmt.Errorf("%.40q is no network namespace", link)
 	}
 	return inode, nil
 }

@@ -27,6 +27,13 @@ type Input struct {
 	Excluded uint64
 
 	Losses Losses
+
+	// TimeWait says how the ends of TIME_WAITs were observed. Nil: they were not.
+	TimeWait *TimeWaitInput
+	// Namespaces are the network namespaces that there are.
+	Namespaces []NamespaceInput
+	// HooksAbsent are the optional programs that are not attached, each with the reason and what it would have told.
+	HooksAbsent []string
 }
 
 // Losses are what the tracer knows to be missing, beyond the Lost events that the table has counted.
@@ -51,11 +58,18 @@ func Build(in Input) *Document {
 		Filter:       Filter{Expression: event.Printable(in.Filter), Matched: in.Table.Counts().Events, Excluded: in.Excluded},
 		Destinations: []Destination{},
 		Findings:     []Finding{},
+		HooksAbsent:  printables(in.HooksAbsent),
 	}
 	for _, r := range in.Table.Rows() {
 		d.Destinations = append(d.Destinations, in.destination(r, w))
 	}
 	d.Loss = in.loss(d.Destinations)
+	d.TimeWait = in.timeWait(d.Destinations)
+	d.namespaces(&in)
+	if in.TimeWait != nil { // else nobody knows which ports have come back
+		d.Ports, d.PortsOmitted = in.ports(d.Destinations, w), in.Table.BudgetsOmitted()
+	}
+	d.BindFailures, d.BindFailuresOmitted = in.bindFailures(), in.Table.BindFailuresOmitted()
 	sortByHarm(d.Destinations)
 	d.find(w)
 	return d
@@ -94,34 +108,44 @@ func (in *Input) destination(r *churn.Row, w churn.Window) Destination {
 			Local: r.ClosedBy[event.ClosedLocal], Remote: r.ClosedBy[event.ClosedRemote],
 			Both: r.ClosedBy[event.ClosedBoth], Reset: r.ClosedBy[event.ClosedReset],
 		},
-		Open:     Open{Now: r.Open(), Peak: peak, Preexisting: r.Preexisting, Connecting: r.Connecting},
-		TimeWait: TimeWait{Entered: r.TimeWaitEntered, Overflowed: r.TimeWaitOverflow},
+		Open:     openOf(r, peak),
+		TimeWait: in.timeWaitOf(r),
 		Lifetime: quantiles(r.Lifetimes), Connect: quantiles(r.ConnectTimes),
 		Sent: r.SentBytes, Received: r.ReceivedBytes,
 		Exchanges: exchanges(r), DetailsLost: r.LostDetails(),
 		Verdict: Verdict{Name: known(string(v.Name)), Evidence: list(v.Evidence), Advice: list(v.Advice)},
 	}
-	if r.Connecting > 0 {
-		oldest := Decimal(r.OldestConnect.Seconds())
-		d.Open.Oldest = &oldest
-	}
 	if s := w.Seconds(); s > 0 {
-		rate := Decimal(float64(r.Opened) / s)
-		d.OpenedRate = &rate
+		d.OpenedRate = pointer(Decimal(float64(r.Opened) / s))
 	}
-	d.harm = harmOf(r, &d)
+	d.harm, d.leak = harmOf(r, &d), leakOf(r, w)
 	return d
+}
+
+func openOf(r *churn.Row, peak uint64) Open {
+	o := Open{Now: r.Open(), Peak: peak, Preexisting: r.Preexisting, Connecting: r.Connecting}
+	if r.Connecting > 0 {
+		o.Oldest = pointer(Decimal(r.OldestConnect.Seconds()))
+	}
+	if o.CloseWait = r.States().Count(event.CloseWait); o.CloseWait > 0 {
+		o.OldestCloseWait = pointer(Decimal(r.States().OldestIdle(event.CloseWait).Seconds()))
+	}
+	return o
 }
 
 func (in *Input) service(r *churn.Row) Service {
 	if r.Other {
 		return Service{Name: otherName, Kind: service.KindUnknown}
 	}
+	return in.ownedBy(&r.Owner)
+}
+
+func (in *Input) ownedBy(o *event.Owner) Service {
 	var s *service.Service
 	if in.Service != nil {
-		s = in.Service(&r.Owner)
+		s = in.Service(o)
 	}
-	return serviceOf(s, &r.Owner)
+	return serviceOf(s, o)
 }
 
 // otherName stands for all that a full table did not keep apart.
@@ -166,10 +190,14 @@ func (in *Input) remote(r *churn.Row) Remote {
 	if r.Other {
 		return Remote{Addr: known(otherName)}
 	}
-	l := localOf(r.Remote)
+	return in.remoteOf(r.Remote)
+}
+
+func (in *Input) remoteOf(a netip.AddrPort) Remote {
+	l := localOf(a)
 	d := Remote{Addr: l.Addr, Port: l.Port}
 	if in.Name != nil && l.Addr != nil {
-		d.Name = event.Printable(in.Name(r.Remote.Addr()))
+		d.Name = event.Printable(in.Name(a.Addr()))
 	}
 	return d
 }

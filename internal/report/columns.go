@@ -48,15 +48,19 @@ func WriteColumns(w io.Writer, d *Document, o Options) error {
 	d.writeHead(&b, &o)
 	if len(d.Destinations) == 0 {
 		wrap(&b, o.width(), "", "", d.nothing())
-	} else {
+	}
+	if len(d.Destinations)+len(d.BindFailures) > 0 {
 		d.writeFindings(&b, &o)
 		d.writeOutbound(&b, &o)
 		d.writeFailures(&b, &o)
+		d.writeBindFailures(&b, &o)
+		d.writePorts(&b, &o)
 		d.writeInbound(&b, &o)
 	}
 	if n := d.DestinationsOmitted; n > 0 {
 		fmt.Fprintf(&b, "\n%s not shown.\n", count(uint64(n), "more row"))
 	}
+	d.writeNotes(&b, &o)
 	b.WriteByte('\n')
 	wrap(&b, o.width(), "", "", d.Loss.sentence())
 	if _, err := io.WriteString(w, b.String()); err != nil {

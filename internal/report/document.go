@@ -7,7 +7,7 @@ package report
 // Schema names the JSON of a Document. Fields may be added under the same name; none is renamed or removed.
 const Schema = "tcpstate.report/v1"
 
-// Document is one report. A pointer that is nil, and Ports, stand for what was not measured: null in JSON, never 0.
+// Document is one report. A pointer that is nil stands for what was not measured: null in JSON, never 0.
 type Document struct {
 	Schema   string    `json:"schema"`
 	Window   Window    `json:"window"`
@@ -19,8 +19,22 @@ type Document struct {
 	FindingsOmitted int           `json:"findings_omitted"`
 	Destinations    []Destination `json:"destinations"`
 	// DestinationsOmitted is how many rows [Document.Limit] cut off.
-	DestinationsOmitted int    `json:"destinations_omitted"`
-	Ports               []Port `json:"ports"`
+	DestinationsOmitted int `json:"destinations_omitted"`
+	// Ports are the budgets of local ports, the tightest first; nil when the ends of TIME_WAITs were not observed.
+	Ports []Port `json:"ports"`
+	// PortsOmitted is how many of them [Document.Limit], or the table's bound, cut off.
+	PortsOmitted uint64 `json:"ports_omitted"`
+	// BindFailures are bind() calls that failed: no connection came of them, and so no row.
+	BindFailures []BindFailure `json:"bind_failures"`
+	// BindFailuresOmitted is how many failed calls are beyond those told apart.
+	BindFailuresOmitted uint64 `json:"bind_failures_omitted"`
+	// TimeWait says how TIME_WAIT was observed on this host, and how well that agrees with the kernel; nil: it was not.
+	TimeWait *TimeWaitTotal `json:"time_wait"`
+	// Namespaces are the network namespaces there were, with the settings that decide about ports.
+	Namespaces        []Namespace `json:"namespaces"`
+	NamespacesOmitted int         `json:"namespaces_omitted"`
+	// HooksAbsent are the programs that could not be attached, each with what is not known without it.
+	HooksAbsent []string `json:"hooks_absent"`
 }
 
 // Window is the time that the document covers.
@@ -136,6 +150,7 @@ type Destination struct {
 	Verdict     Verdict `json:"verdict"`
 
 	harm harm
+	leak leak
 }
 
 // ClosedBy counts ends by who closed first.
@@ -155,14 +170,33 @@ type Open struct {
 	// Connecting is how many connects were under way, without an answer, when the window ended; Oldest is for how long.
 	Connecting uint64   `json:"connecting"`
 	Oldest     *Decimal `json:"oldest_connecting_seconds"`
+	// CloseWait is how many the other end had closed and this host had not, when the window ended; OldestCloseWait is for
+	// how long nothing had been sent on the oldest.
+	CloseWait       uint64   `json:"close_wait"`
+	OldestCloseWait *Decimal `json:"oldest_close_wait_idle_seconds"`
 }
 
-// TimeWait counts TIME_WAIT sockets on this host. Now is not measured yet.
+// TimeWait counts TIME_WAIT sockets on this host, in both of their substates.
 type TimeWait struct {
+	// Entered are those made in the window, Now those held at its end, nil when their ends were not observed.
 	Entered uint64  `json:"entered"`
 	Now     *uint64 `json:"now"`
 	// Overflowed counts those that were due and that the kernel did not make.
 	Overflowed uint64 `json:"overflowed"`
+	// FinWait2 is how many of Now still wait for the other end's FIN (substate FIN_WAIT2), nil when that is not known.
+	FinWait2 *uint64 `json:"fin_wait2"`
+	// Existing are those that were there when the window began, Ended those removed in it.
+	Existing uint64  `json:"existing"`
+	Ended    uint64  `json:"ended"`
+	EndedBy  EndedBy `json:"ended_by"`
+}
+
+// EndedBy counts ends of TIME_WAITs by their cause.
+type EndedBy struct {
+	Expired uint64 `json:"expired"`
+	Reused  uint64 `json:"reused"`
+	Killed  uint64 `json:"killed"`
+	Unknown uint64 `json:"unknown"`
 }
 
 // Quantiles of a duration in seconds, within 4.4 %; Max is exact. All null when nothing was measured.
@@ -188,6 +222,3 @@ type Verdict struct {
 	Evidence []string `json:"evidence"`
 	Advice   []string `json:"advice"`
 }
-
-// Port is one budget of local ports. Not measured yet.
-type Port struct{}

@@ -19,15 +19,22 @@ const (
 
 // The codes of findings.
 const (
-	CodePortsExhausted   = "ports-exhausted"
-	CodeTupleInUse       = "tuple-in-use"
-	CodeConnectFailing   = "connect-failing"
-	CodeUnpooled         = "unpooled"
-	CodeUndersizedPool   = "undersized-pool"
-	CodeTimeWaitOverflow = "time-wait-overflow"
-	CodeEventsLost       = "events-lost"
-	CodeNoVerdict        = "no-verdict"
-	CodeConnectStalled   = "connect-stalled"
+	CodePortsExhausted    = "ports-exhausted"
+	CodeTupleInUse        = "tuple-in-use"
+	CodeConnectFailing    = "connect-failing"
+	CodeUnpooled          = "unpooled"
+	CodeUndersizedPool    = "undersized-pool"
+	CodeTimeWaitOverflow  = "time-wait-overflow"
+	CodeEventsLost        = "events-lost"
+	CodeNoVerdict         = "no-verdict"
+	CodeConnectStalled    = "connect-stalled"
+	CodePortsRunningOut   = "ports-running-out"
+	CodeConnectSlow       = "connect-slow-half-full"
+	CodeBindBeforeConnect = "bind-before-connect"
+	CodeBindNotLocal      = "bind-not-local"
+	CodeCloseWaitLeak     = "close-wait-leak"
+	CodeEstablishedLeak   = "established-leak"
+	CodeTimeWaitInexact   = "time-wait-inexact"
 )
 
 // stalled is when a connect has waited too long: the first SYN is sent again after 1 s (RFC 6298), the second after 3 s.
@@ -36,11 +43,23 @@ const stalled = 3
 // maxFindings bounds the list; what it cuts off is counted.
 const maxFindings = 100
 
-// find collects the findings of the rows, which are in the order of harm, worst first.
+// find collects the findings of the rows, which are in the order of harm, and of the budgets, tightest first.
 func (d *Document) find(w churn.Window) {
-	for i := range d.Destinations {
-		d.findIn(&d.Destinations[i])
+	budgets := make(map[budgetKey]*Port, len(d.Ports))
+	for i := range d.Ports {
+		budgets[d.Ports[i].key()] = &d.Ports[i]
 	}
+	for i := range d.Destinations {
+		d.findIn(&d.Destinations[i], budgets[d.Destinations[i].budgetKey()])
+		d.findLeaks(&d.Destinations[i])
+	}
+	for i := range d.Ports {
+		d.findInPorts(&d.Ports[i])
+	}
+	for i := range d.BindFailures {
+		d.findBindFailure(&d.BindFailures[i])
+	}
+	d.findInexact()
 	d.findLoss()
 	d.findNoVerdict(w)
 	slices.SortStableFunc(d.Findings, func(a, b Finding) int { return cmp.Compare(weight(a.Severity), weight(b.Severity)) })
@@ -64,7 +83,8 @@ func (d *Document) findNoVerdict(w churn.Window) {
 
 func weight(severity string) int { return slices.Index([]string{Critical, Warning, Info}, severity) }
 
-func (d *Document) findIn(r *Destination) {
+// findIn collects the findings of one row, which draws on the budget p; nil where that is not known.
+func (d *Document) findIn(r *Destination, p *Port) {
 	who, where, seconds := r.Service.Name, r.place(), d.Window.length()
 	evidence, advice := r.Verdict.Evidence, r.Verdict.Advice
 	add := func(severity, code, summary string) {
@@ -73,7 +93,11 @@ func (d *Document) findIn(r *Destination) {
 		})
 	}
 	if n := r.harm.portsExhausted; n > 0 {
+		if p != nil {
+			evidence, advice = slices.Concat(p.facts(), evidence), slices.Concat(advice, p.settingAdvice())
+		}
 		add(Critical, CodePortsExhausted, fmt.Sprintf("%s ran out of local ports toward %s: %s failed with EADDRNOTAVAIL.", who, where, count(n, "connect")))
+		evidence, advice = r.Verdict.Evidence, r.Verdict.Advice
 		evidence, advice = evidence[:min(1, len(evidence))], advice[min(1, len(advice)):] // the rest is said
 	}
 	if n := r.harm.tupleInUse; n > 0 {
@@ -92,8 +116,23 @@ func (d *Document) findIn(r *Destination) {
 		add(Warning, CodeConnectStalled, fmt.Sprintf("%s waits for an answer from %s: %s under way, the oldest for %.1f s.", who, where, count(r.Open.Connecting, "connect"), float64(*r.Open.Oldest)))
 	}
 	if n := r.TimeWait.Overflowed; n > 0 {
+		if p != nil && p.figures.Settings != nil {
+			evidence = []string{fmt.Sprintf("net.ipv4.tcp_max_tw_buckets is %d", p.figures.Settings.MaxTimeWait)}
+		}
 		add(Warning, CodeTimeWaitOverflow, fmt.Sprintf("%s due toward %s (%s) were not made: net.ipv4.tcp_max_tw_buckets is reached, or memory is short.", count(n, "TIME_WAIT socket"), where, who))
 	}
+}
+
+// findInexact says how far TIME_WAIT is from what the kernel says, when it is not known exactly.
+func (d *Document) findInexact() {
+	t := d.TimeWait
+	if t == nil || t.Exact {
+		return
+	}
+	d.Findings = append(d.Findings, Finding{
+		Severity: Info, Code: CodeTimeWaitInexact, Summary: "TIME_WAIT figures are approximate: " + t.difference() + ".",
+		Evidence: []string{t.tier(), t.checked()}, Advice: []string{},
+	})
 }
 
 func (d *Document) findLoss() {

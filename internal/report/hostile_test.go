@@ -30,11 +30,19 @@ func hostileHost() Input {
 			c.fail(time.Duration(j)*20*time.Millisecond, event.EADDRNOTAVAIL, event.PortsExhausted)
 		}
 		accepted(&t, name, "10.0.0.7:443", "10.9.9.9:1", i+1)
+		bind := c.event(event.BindFailed, 0)
+		bind.Local, bind.Remote, bind.Cause = netip.MustParseAddrPort("10.0.0.7:0"), netip.AddrPort{}, event.PortsExhausted
+		t.add(bind)
+		bind.Cause = event.NotLocal
+		t.add(bind)
 	}
+	table := t.table(churn.Options{})
+	table.SetHost(settings())
 	evil := hostile[0] + hostile[1] + hostile[2] + hostile[3] + hostile[4]
 	return Input{
-		Table: t.table(churn.Options{}), Service: hostileService, Name: func(netip.Addr) string { return evil },
+		Table: table, Service: hostileService, Name: func(netip.Addr) string { return evil },
 		Host: evil, Kernel: evil, Source: evil, TimeWaitTier: evil, Hooks: []string{evil}, Filter: evil, Excluded: 1,
+		TimeWait: &TimeWaitInput{Tier: 3, How: evil}, Namespaces: []NamespaceInput{{Why: evil}}, HooksAbsent: []string{evil},
 	}
 }
 
@@ -58,6 +66,9 @@ func assertTame(t *testing.T, form string, text []byte) {
 func TestNothingHostileReachesAnOutput(t *testing.T) {
 	in := hostileHost()
 	d := Build(in)
+	if len(d.Ports) == 0 || len(d.Ports[0].Services) != maxServices || len(d.BindFailures) != len(hostile) {
+		t.Fatalf("%d budgets and %d failures of bind(): what is hostile is not there", len(d.Ports), len(d.BindFailures))
+	}
 	for _, wide := range []bool{false, true} {
 		assertTame(t, "columns", []byte(columnsOf(t, d, Options{Wide: wide, Verbose: true})))
 		text := jsonOf(t, d, wide)

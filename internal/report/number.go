@@ -36,9 +36,9 @@ type Time int64
 const timeLayout = "2006-01-02T15:04:05.000000Z07:00"
 
 // MarshalJSON writes the time as a string.
-func (t Time) MarshalJSON() ([]byte, error) {
-	return time.Unix(0, int64(t)).UTC().AppendFormat(nil, `"`+timeLayout+`"`), nil
-}
+func (t Time) MarshalJSON() ([]byte, error) { return []byte(`"` + t.text() + `"`), nil }
+
+func (t Time) text() string { return time.Unix(0, int64(t)).UTC().Format(timeLayout) }
 
 // UnmarshalJSON reads what MarshalJSON wrote, or any RFC 3339 time.
 func (t *Time) UnmarshalJSON(b []byte) error {
@@ -70,3 +70,6 @@ func known[T comparable](v T) *T {
 	}
 	return &v
 }
+
+// pointer returns a pointer to v, which was measured even where it is 0.
+func pointer[T any](v T) *T { return &v }

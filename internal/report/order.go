@@ -75,6 +75,7 @@ var fields = map[string]func(a, b *Destination) int{
 	"sent_bytes":        func(a, b *Destination) int { return cmp.Compare(a.Sent, b.Sent) },
 	"service":           func(a, b *Destination) int { return strings.Compare(a.Service.Name, b.Service.Name) },
 	"time_wait":         func(a, b *Destination) int { return cmp.Compare(a.TimeWait.Entered, b.TimeWait.Entered) },
+	"time_wait.now":     func(a, b *Destination) int { return cmp.Compare(value(a.TimeWait.Now), value(b.TimeWait.Now)) },
 	"verdict":           func(a, b *Destination) int { return strings.Compare(value(a.Verdict.Name), value(b.Verdict.Name)) },
 }
 
@@ -106,13 +107,19 @@ func (d *Document) SortBy(field string) error {
 	return nil
 }
 
-// Limit keeps the first n destinations and counts the others; n below 1 keeps all.
+// Limit keeps the first n destinations and the first n budgets of ports, and counts the others; n below 1 keeps all.
 func (d *Document) Limit(n int) {
-	if n < 1 || n >= len(d.Destinations) {
+	if n < 1 {
 		return
 	}
-	d.DestinationsOmitted += len(d.Destinations) - n
-	d.Destinations = d.Destinations[:n]
+	if cut := len(d.Destinations) - n; cut > 0 {
+		d.DestinationsOmitted += cut
+		d.Destinations = d.Destinations[:n]
+	}
+	if cut := len(d.Ports) - n; cut > 0 {
+		d.PortsOmitted += uint64(cut)
+		d.Ports = d.Ports[:n]
+	}
 }
 
 func (d *Destination) failed() uint64 {

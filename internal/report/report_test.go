@@ -18,6 +18,7 @@ import (
 
 	"github.com/tcpstate/tcpstate/internal/churn"
 	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/host"
 	"github.com/tcpstate/tcpstate/internal/service"
 )
 
@@ -54,6 +55,17 @@ type happenings struct{ events []event.Event }
 
 func (h *happenings) add(e event.Event) { h.events = append(h.events, e) }
 
+// snapshot tells of every TIME_WAIT that it is still held when the window ends.
+func (h *happenings) snapshot() {
+	for _, e := range h.events {
+		if e.Kind == event.TimeWait {
+			left := time.Minute - 10*time.Second + time.Duration(e.UnixNano-epoch)
+			e.Kind, e.UnixNano, e.Remaining, e.Timestamps = event.Open, epoch+int64(10*time.Second), left, true
+			h.add(e)
+		}
+	}
+}
+
 func (h *happenings) table(o churn.Options) *churn.Table {
 	slices.SortStableFunc(h.events, func(a, b event.Event) int { return stdcmp.Compare(a.UnixNano, b.UnixNano) })
 	o.Start = epoch
@@ -71,12 +83,16 @@ type client struct {
 	owner  event.Owner
 	local  netip.AddrPort
 	remote netip.AddrPort
+	netns  uint32
+	// ports is how many of the range from low on the client has used, in the order in which connect() chooses them.
+	low, size, ports uint16
 }
 
 func connecting(h *happenings, name string, pid uint32, remote string) *client {
 	c := &client{
 		to: h, owner: event.Owner{PID: pid, CgroupID: 77, Comm: comm(name), Basis: event.OwnerConnect},
-		remote: netip.MustParseAddrPort(remote), local: netip.MustParseAddrPort("10.0.0.7:40000"),
+		remote: netip.MustParseAddrPort(remote), local: netip.MustParseAddrPort("10.0.0.7:40000"), netns: 4026531840,
+		low: 32768, size: 28232,
 	}
 	if c.remote.Addr().Is6() {
 		c.local = netip.MustParseAddrPort("[2001:db8::7]:40000")
@@ -86,7 +102,7 @@ func connecting(h *happenings, name string, pid uint32, remote string) *client {
 
 func (c *client) event(kind event.Kind, at time.Duration) event.Event {
 	return event.Event{
-		UnixNano: epoch + int64(at), Kind: kind, Direction: event.Outbound, DirectionBasis: event.Exact, Netns: 4026531840,
+		UnixNano: epoch + int64(at), Kind: kind, Direction: event.Outbound, DirectionBasis: event.Exact, Netns: c.netns,
 		Owner: c.owner, Local: c.local, Remote: c.remote,
 		Lifetime: event.Unknown, ConnectTime: event.Unknown, Idle: event.Unknown,
 	}
@@ -94,13 +110,28 @@ func (c *client) event(kind event.Kind, at time.Duration) event.Event {
 
 func (c *client) connect(at, life time.Duration, exchanges uint32) {
 	e := c.event(event.Connect, at)
-	e.ConnectTime = 40 * time.Microsecond
+	e.Local, e.AutoPort = netip.AddrPortFrom(c.local.Addr(), c.port()), true
+	if e.ConnectTime = 40 * time.Microsecond; e.Local.Port()%2 != c.low%2 {
+		e.ConnectTime = 2 * time.Millisecond
+	}
+	local := e.Local
 	c.to.add(e)
 	e = c.event(event.TimeWait, at+life)
+	e.Local, e.Substate = local, event.TimeWaitState
 	e.OldState, e.NewState, e.ClosedBy, e.Lifetime, e.Counted = event.FinWait2, event.TimeWaitState, event.ClosedLocal, life, true
 	e.SentDataSegments, e.ReceivedDataSegments = exchanges, exchanges
 	e.SentBytes, e.ReceivedBytes = uint64(exchanges)*80, uint64(exchanges)*200
 	c.to.add(e)
+}
+
+// port chooses as connect() does: all ports of the first one's parity, then the others.
+func (c *client) port() uint16 {
+	n := c.ports % c.size
+	c.ports++
+	if half := (c.size + 1) / 2; n >= half {
+		return c.low + 2*(n-half) + 1
+	}
+	return c.low + 2*n
 }
 
 func (c *client) fail(at time.Duration, err event.Error, cause event.Cause) {
@@ -132,6 +163,7 @@ func busyHost() Input {
 		unpooled.connect(time.Duration(i)*20*time.Millisecond, 3*time.Millisecond, 5)
 	}
 	exhausted := connecting(&t, "load-generator-worker", 4194303, "10.2.3.9:8080")
+	exhausted.netns, exhausted.low, exhausted.size = 4026532001, 40000, 300
 	for i := range 300 {
 		exhausted.connect(time.Duration(i)*10*time.Millisecond, time.Millisecond, 1)
 		exhausted.fail(time.Duration(i)*10*time.Millisecond+4*time.Second, event.EADDRNOTAVAIL, event.PortsExhausted)
@@ -156,9 +188,29 @@ func busyHost() Input {
 	connecting(&t, "curl", 64000, "192.0.2.1:80").connect(time.Second, 30*time.Millisecond, 1)
 	accepted(&t, "nginx", "10.0.0.7:443", "10.9.9.9:55000", 350)
 	accepted(&t, "nginx", "10.0.0.7:443", "10.9.9.10:55001", 3)
+	bind := pooled.event(event.BindFailed, time.Second)
+	bind.Local, bind.Remote, bind.Error, bind.Cause = netip.MustParseAddrPort("10.0.0.7:0"), netip.AddrPort{}, event.EADDRINUSE, event.PortsExhausted
+	t.add(bind)
+	bind.Local, bind.Error, bind.Cause = netip.MustParseAddrPort("192.0.2.9:8080"), event.EADDRNOTAVAIL, event.NotLocal
+	t.add(bind)
+	t.snapshot()
+	table := t.table(churn.Options{})
+	table.Snapshot(true)
+	small300 := settings()
+	small300.Netns, small300.RangeLow, small300.RangeHigh, small300.Blocked = 4026532001, 40000, 40299, new(host.PortSet)
+	small300.Reserved = new(host.PortSet)
+	table.SetHost(settings())
+	table.SetHost(small300)
 	return Input{
-		Table: t.table(churn.Options{}), Service: known77, Host: "web1", Kernel: "6.1.0-18-amd64", Source: "live",
+		Table: table, Service: known77, Host: "web1", Kernel: "6.1.0-18-amd64", Source: "live",
 		TimeWaitTier: "tier 2 (tracepoints)", Hooks: []string{"tp_btf/inet_sock_set_state", "tp_btf/timer_start: not attached, permission denied"},
+		TimeWait: &TimeWaitInput{Tier: 2, How: "tracepoints", Exact: true, Kernel: pointer(uint64(1213)), Checks: 10},
+		Namespaces: []NamespaceInput{
+			{Netns: 4026531840, Seen: true, TimeWait: pointer(uint64(913)), Settings: settings()},
+			{Netns: 4026532001, Seen: true, TimeWait: pointer(uint64(300)), Settings: small300},
+			{Netns: 4026532002, Why: "setns: operation not permitted"},
+		},
+		HooksAbsent: []string{"sys_exit_connect: this kernel has no such tracepoint; connects that fail for want of a route are not seen"},
 	}
 }
 
@@ -175,7 +227,10 @@ func known77(o *event.Owner) *service.Service {
 func quietHost() Input {
 	t := churn.New(churn.Options{Start: epoch})
 	t.Close(epoch + int64(10*time.Second))
-	return Input{Table: t, Host: "web1", Kernel: "6.1.0", Source: "live"}
+	return Input{
+		Table: t, Host: "web1", Kernel: "6.1.0", Source: "live",
+		TimeWait: &TimeWaitInput{Tier: 1, How: "kernel functions", Exact: true, Kernel: pointer(uint64(0)), Checks: 10},
+	}
 }
 
 func filteredHost() Input {
@@ -263,18 +318,29 @@ func TestJSONKeepsItsPromises(t *testing.T) {
 	if err := json.Unmarshal(jsonOf(t, Build(busyHost()), false), &doc); err != nil {
 		t.Fatal(err)
 	}
-	if doc["schema"] != "tcpstate.report/v1" || doc["ports"] != nil {
-		t.Errorf("schema %v, ports %v", doc["schema"], doc["ports"])
+	if doc["schema"] != "tcpstate.report/v1" {
+		t.Errorf("schema %v", doc["schema"])
 	}
 	if got := doc["window"]; !cmp.Equal(got, any(map[string]any{
 		"start": "2023-11-14T22:13:20.123456Z", "end": "2023-11-14T22:13:30.123456Z", "seconds": 10.0,
 	})) {
 		t.Errorf("window %v", got)
 	}
+	for _, row := range doc["ports"].([]any) {
+		p := row.(map[string]any)
+		for _, key := range []string{
+			"netns", "src", "dst", "range", "reserved", "capacity", "used", "used_ratio", "by_state", "opened_per_second",
+			"seconds_to_exhaustion", "exhausted",
+		} {
+			if _, ok := p[key]; !ok {
+				t.Errorf("a budget of ports has no %q", key)
+			}
+		}
+	}
 	for _, row := range doc["destinations"].([]any) {
 		r := row.(map[string]any)
-		if tw := r["time_wait"].(map[string]any); tw["now"] != nil {
-			t.Errorf("time_wait.now is %v, want null: it was not measured", tw["now"])
+		if tw := r["time_wait"].(map[string]any); tw["now"] != tw["entered"] {
+			t.Errorf("time_wait.now is %v, want %v, for none has ended", tw["now"], tw["entered"])
 		}
 		for _, key := range []string{
 			"service", "direction", "netns", "local", "dst", "opened", "closed", "failed", "closed_by", "open", "opened_per_second",
@@ -359,8 +425,10 @@ func TestFindingsSayWhoAndWhere(t *testing.T) {
 	want := []string{
 		"critical ports-exhausted load-generator- 10.2.3.9:8080",
 		"critical connect-failing php-fpm8.2 [2001:db8:85a3:1234:5678:8a2e:370:7334]:6379",
+		"critical bind-before-connect java ",
 		"warning unpooled load-generator- 10.2.3.9:8080", "warning unpooled pgbench 10.2.3.4:5432",
-		"warning undersized-pool gateway 10.2.3.5:443", "warning events-lost  ",
+		"warning undersized-pool gateway 10.2.3.5:443", "warning connect-slow-half-full load-generator- 10.2.3.9:8080",
+		"warning bind-not-local java ", "warning events-lost  ",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("findings (-want +got):\n%s", diff)

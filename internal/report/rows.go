@@ -35,7 +35,7 @@ func (d *Document) writeOutbound(b *strings.Builder, o *Options) {
 	for _, r := range rows {
 		cells := []string{
 			r.Service.Name, pidText(r.Service.PID), r.shown(o), value(r.Verdict.Name), rateText(r.OpenedRate), short(r.Opened),
-			short(r.Open.Now), short(r.failed()), r.ClosedBy.word(), short(r.TimeWait.Entered), durationOf(r.Lifetime.P50),
+			short(r.Open.Now), short(r.failed()), r.ClosedBy.word(), held(r.TimeWait.Now), durationOf(r.Lifetime.P50),
 		}
 		if o.Wide {
 			cells = append(cells, r.wideCells()...)
@@ -48,7 +48,7 @@ func (d *Document) writeOutbound(b *strings.Builder, o *Options) {
 }
 
 var wideColumns = []column{
-	{title: "PEAK", right: true}, {title: "CLOSED", right: true}, {title: "LOCAL/REMOTE/BOTH/RESET"}, {title: "LIFE_P99", right: true}, {title: "CONN_P50", right: true},
+	{title: "TW_ENTERED", right: true}, {title: "CLOSE_WAIT", right: true}, {title: "PEAK", right: true}, {title: "CLOSED", right: true}, {title: "LOCAL/REMOTE/BOTH/RESET"}, {title: "LIFE_P99", right: true}, {title: "CONN_P50", right: true},
 	{title: "CONN_P99", right: true}, {title: "SENT", right: true}, {title: "RECEIVED", right: true}, {title: "EXCHANGES", right: true}, {title: "SADDR"}, {title: "NETNS", right: true},
 	{title: "UNIT"}, {title: "CONTAINER"}, {title: "EXE"},
 }
@@ -56,7 +56,7 @@ var wideColumns = []column{
 func (r *Destination) wideCells() []string {
 	c := &r.ClosedBy
 	return []string{
-		grouped(r.Open.Peak), grouped(r.Closed), fmt.Sprintf("%d/%d/%d/%d", c.Local, c.Remote, c.Both, c.Reset),
+		grouped(r.TimeWait.Entered), grouped(r.Open.CloseWait), grouped(r.Open.Peak), grouped(r.Closed), fmt.Sprintf("%d/%d/%d/%d", c.Local, c.Remote, c.Both, c.Reset),
 		durationOf(r.Lifetime.P99), durationOf(r.Connect.P50), durationOf(r.Connect.P99), grouped(r.Sent), grouped(r.Received),
 		grouped(r.Exchanges.Total), dash(value(r.Local.Addr)), fmt.Sprint(value(r.Netns)), dash(r.Service.Unit),
 		dash(r.Service.ContainerID), dash(r.Service.Exe),
@@ -137,7 +137,7 @@ func (d *Document) writeInbound(b *strings.Builder, o *Options) {
 	for _, r := range rows {
 		cells := []string{
 			r.Service.Name, pidText(r.Service.PID), r.localPlace(), r.shown(o), rateText(r.OpenedRate), short(r.Opened),
-			short(r.Open.Now), r.ClosedBy.word(), short(r.TimeWait.Entered), durationOf(r.Lifetime.P50),
+			short(r.Open.Now), r.ClosedBy.word(), held(r.TimeWait.Now), durationOf(r.Lifetime.P50),
 		}
 		if o.Wide {
 			cells = append(cells, r.wideCells()...)
@@ -174,6 +174,14 @@ func (c *ClosedBy) word() string {
 		}
 	}
 	return "mixed"
+}
+
+// held is how many TIME_WAITs there are now, "-" when that is not known.
+func held(n *uint64) string {
+	if n == nil {
+		return "-"
+	}
+	return short(*n)
 }
 
 func pidText(pid *uint32) string {

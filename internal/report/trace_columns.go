@@ -120,8 +120,13 @@ func (t *traceColumns) time(unixNano int64) string {
 
 // word is the event's kind in nine characters or less.
 func word(k event.Kind) string {
-	if k == event.ConnectFailed {
+	switch k {
+	case event.ConnectFailed:
 		return "failed"
+	case event.BindFailed:
+		return "bind_fail"
+	case event.TimeWaitEnd:
+		return "tw_end"
 	}
 	return k.String()
 }
@@ -129,8 +134,10 @@ func word(k event.Kind) string {
 // result is what there is to say about the event: why it failed, how long it took or lived, who closed first.
 func (t *traceColumns) result(e *event.Event) string {
 	switch e.Kind {
-	case event.ConnectFailed:
+	case event.ConnectFailed, event.BindFailed:
 		return e.Error.String()
+	case event.TimeWaitEnd:
+		return e.Cause.String()
 	case event.Connect, event.Accept:
 		if e.Direction == event.Inbound || e.ConnectTime < 0 {
 			return ""

@@ -37,13 +37,32 @@ func (t *traceJSON) append(b []byte, e *event.Event, s *service.Service) []byte 
 	b = appendName(b, `,"new_state":`, e.NewState.String())
 	b = appendName(b, `,"substate":`, e.Substate.String())
 	b = appendName(b, `,"error":`, e.Error.String())
-	b = appendName(b, `,"error_basis":`, e.Basis.String())
+	errorBasis, causeBasis := bases(e)
+	b = appendName(b, `,"error_basis":`, errorBasis.String())
 	b = appendName(b, `,"cause":`, e.Cause.String())
 	b = appendName(b, `,"closed_by":`, e.ClosedBy.String())
 	b = append(b, `,"preexisting":`...)
 	b = strconv.AppendBool(b, e.Preexisting)
 	b = appendMeasures(b, e)
+	b = appendName(b, `,"cause_basis":`, causeBasis.String())
+	b = append(b, `,"auto_port":`...)
+	if e.Kind == event.Connect {
+		b = strconv.AppendBool(b, e.AutoPort)
+	} else {
+		b = append(b, "null"...)
+	}
 	return append(b, "}\n"...)
+}
+
+// bases says of what e.Basis is the basis: of the error, of the cause, or of both.
+func bases(e *event.Event) (err, cause event.Basis) {
+	if e.Kind != event.TimeWaitEnd {
+		err = e.Basis
+	}
+	if e.Cause != 0 {
+		cause = e.Basis
+	}
+	return err, cause
 }
 
 func appendMeasures(b []byte, e *event.Event) []byte {

@@ -21,6 +21,7 @@ func oneOfEach() []event.Event {
 	c := connecting(nil, "pgbench", 812, "127.0.0.2:5432")
 	connect := c.event(event.Connect, 0)
 	connect.OldState, connect.NewState, connect.ConnectTime = event.SynSent, event.Established, 40*time.Microsecond
+	connect.AutoPort = true
 
 	tw := c.event(event.TimeWait, 3100*time.Microsecond)
 	tw.OldState, tw.NewState, tw.Substate, tw.ClosedBy = event.FinWait2, event.TimeWaitState, event.TimeWaitState, event.ClosedLocal
@@ -52,7 +53,20 @@ func oneOfEach() []event.Event {
 	open := tw
 	open.Kind, open.Lifetime = event.Open, 26*time.Hour
 
-	return []event.Event{connect, tw, failed, canceled, six, accept, overflow, lost, {Kind: event.Lost, Count: 7}, open}
+	expired := c.event(event.TimeWaitEnd, 61*time.Second)
+	expired.OldState, expired.NewState, expired.Cause, expired.Basis = event.TimeWaitState, event.Closed, event.Expired, event.Exact
+	removed := expired
+	removed.Cause, removed.Basis, removed.Preexisting, removed.Owner = 0, 0, true, event.Owner{PID: 9, Basis: event.OwnerHolder}
+
+	bind := c.event(event.BindFailed, 62*time.Second)
+	bind.Local, bind.Remote = netip.MustParseAddrPort("10.0.0.7:0"), netip.AddrPort{}
+	bind.Error, bind.Basis, bind.Cause = event.EADDRINUSE, event.Exact, event.PortsExhausted
+	foreign := bind
+	foreign.Local, foreign.Error, foreign.Cause = netip.MustParseAddrPort("192.0.2.9:8080"), event.EADDRNOTAVAIL, event.NotLocal
+
+	return []event.Event{
+		connect, tw, failed, canceled, six, accept, overflow, lost, {Kind: event.Lost, Count: 7}, open, expired, removed, bind, foreign,
+	}
 }
 
 func traceOf(t *testing.T, make func(io.Writer) *TraceWriter) []byte {

@@ -70,6 +70,9 @@ func (c *Child) Line() string {
 	return strings.TrimSpace(s)
 }
 
+// Say writes a line to the child's standard input.
+func (c *Child) Say(line string) { Must1(io.WriteString(c.in, line+"\n")) }
+
 // Release closes the child's standard input, which it may be waiting for (see [AwaitRelease]), and waits for its end.
 func (c *Child) Release() {
 	Must(c.in.Close())

@@ -1,6 +1,7 @@
 package testnet
 
 import (
+	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"os"
@@ -76,6 +77,65 @@ func SocketState(local, remote netip.AddrPort) (event.State, bool) {
 func IsTimewait(local, remote netip.AddrPort) bool {
 	columns, ok := findSocket(local, remote)
 	return ok && strings.HasPrefix(columns[2], "03:")
+}
+
+// Timewait is a timewait socket as /proc/net/tcp and tcp6 show it.
+type Timewait struct {
+	Local, Remote netip.AddrPort
+	Substate      event.State
+}
+
+// ReadTimewaits reads the calling thread's namespace: call it inside [Namespace.Do].
+func ReadTimewaits() (all []Timewait) {
+	eachSocket(func(c []string) {
+		if isTimewait(c) {
+			all = append(all, Timewait{parseProcAddr(c[1]), parseProcAddr(c[2]), parseProcState(c[3])})
+		}
+	})
+	return all
+}
+
+// SocketStates returns the states of all sockets but timewait sockets. Call it inside [Namespace.Do].
+func SocketStates() (all []event.State) {
+	eachSocket(func(c []string) {
+		if !isTimewait(c) {
+			all = append(all, parseProcState(c[3]))
+		}
+	})
+	return all
+}
+
+// eachSocket calls f with the columns of each line of /proc/net/tcp and tcp6.
+func eachSocket(f func(columns []string)) {
+	files := []string{"tcp"}
+	if HasIPv6() {
+		files = append(files, "tcp6")
+	}
+	for _, file := range files {
+		for line := range strings.Lines(procNet(file)) {
+			if c := strings.Fields(line); len(c) > 5 && c[0] != "sl" {
+				f(c)
+			}
+		}
+	}
+}
+
+func isTimewait(columns []string) bool { return strings.HasPrefix(columns[5], "03:") }
+
+func parseProcState(s string) event.State { return event.State(Must1(strconv.ParseUint(s, 16, 8))) }
+
+// parseProcAddr reads what procAddr writes, and unmaps it.
+func parseProcAddr(s string) netip.AddrPort {
+	digits, port, _ := strings.Cut(s, ":")
+	b := Must1(hex.DecodeString(digits))
+	for i := 0; i+3 < len(b); i += 4 {
+		b[i], b[i+1], b[i+2], b[i+3] = b[i+3], b[i+2], b[i+1], b[i]
+	}
+	a, ok := netip.AddrFromSlice(b)
+	if !ok {
+		Fail("no address: %q", s)
+	}
+	return netip.AddrPortFrom(a.Unmap(), uint16(Must1(strconv.ParseUint(port, 16, 16))))
 }
 
 // findSocket returns what follows the addresses in the socket's line: state, queues, timer and more. See

@@ -190,6 +190,7 @@ const (
 	bpfMapConns                = "conns"
 	bpfMapCounts               = "counts"
 	bpfMapCpus                 = "cpus"
+	bpfMapEhashRuns            = "ehash_runs"
 	bpfMapEvents               = "events"
 	bpfMapHandled              = "handled"
 	bpfMapListeners            = "listeners"
@@ -199,6 +200,7 @@ const (
 	bpfMapPortRuns             = "port_runs"
 	bpfMapTimewaits            = "timewaits"
 	bpfMapVisited              = "visited"
+	bpfProgAnnounceTimewaits   = "announce_timewaits"
 	bpfProgBlockedPorts        = "blocked_ports"
 	bpfProgCountTimewaits      = "count_timewaits"
 	bpfProgExistingSockets     = "existing_sockets"
@@ -217,7 +219,7 @@ const (
 	bpfProgTimewaitSchedule    = "timewait_schedule"
 	bpfProgTimewaitTimerCancel = "timewait_timer_cancel"
 	bpfProgTimewaitTimerStart  = "timewait_timer_start"
-	bpfVarCensusPass           = "census_pass"
+	bpfProgWalkTimewaits       = "walk_timewaits"
 	bpfVarCensusRound          = "census_round"
 	bpfVarConnsLazy            = "conns_lazy"
 	bpfVarProbeReads           = "probe_reads"
@@ -273,6 +275,7 @@ type bpfSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
+	AnnounceTimewaits   *ebpf.ProgramSpec `ebpf:"announce_timewaits"`
 	BlockedPorts        *ebpf.ProgramSpec `ebpf:"blocked_ports"`
 	CountTimewaits      *ebpf.ProgramSpec `ebpf:"count_timewaits"`
 	ExistingSockets     *ebpf.ProgramSpec `ebpf:"existing_sockets"`
@@ -291,6 +294,7 @@ type bpfProgramSpecs struct {
 	TimewaitSchedule    *ebpf.ProgramSpec `ebpf:"timewait_schedule"`
 	TimewaitTimerCancel *ebpf.ProgramSpec `ebpf:"timewait_timer_cancel"`
 	TimewaitTimerStart  *ebpf.ProgramSpec `ebpf:"timewait_timer_start"`
+	WalkTimewaits       *ebpf.ProgramSpec `ebpf:"walk_timewaits"`
 }
 
 // bpfMapSpecs contains maps before they are loaded into the kernel.
@@ -300,6 +304,7 @@ type bpfMapSpecs struct {
 	Conns      *ebpf.MapSpec `ebpf:"conns"`
 	Counts     *ebpf.MapSpec `ebpf:"counts"`
 	Cpus       *ebpf.MapSpec `ebpf:"cpus"`
+	EhashRuns  *ebpf.MapSpec `ebpf:"ehash_runs"`
 	Events     *ebpf.MapSpec `ebpf:"events"`
 	Handled    *ebpf.MapSpec `ebpf:"handled"`
 	Listeners  *ebpf.MapSpec `ebpf:"listeners"`
@@ -315,7 +320,6 @@ type bpfMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
-	CensusPass         *ebpf.VariableSpec `ebpf:"census_pass"`
 	CensusRound        *ebpf.VariableSpec `ebpf:"census_round"`
 	ConnsLazy          *ebpf.VariableSpec `ebpf:"conns_lazy"`
 	ProbeReads         *ebpf.VariableSpec `ebpf:"probe_reads"`
@@ -352,6 +356,7 @@ type bpfMaps struct {
 	Conns      *ebpf.Map `ebpf:"conns"`
 	Counts     *ebpf.Map `ebpf:"counts"`
 	Cpus       *ebpf.Map `ebpf:"cpus"`
+	EhashRuns  *ebpf.Map `ebpf:"ehash_runs"`
 	Events     *ebpf.Map `ebpf:"events"`
 	Handled    *ebpf.Map `ebpf:"handled"`
 	Listeners  *ebpf.Map `ebpf:"listeners"`
@@ -368,6 +373,7 @@ func (m *bpfMaps) Close() error {
 		m.Conns,
 		m.Counts,
 		m.Cpus,
+		m.EhashRuns,
 		m.Events,
 		m.Handled,
 		m.Listeners,
@@ -384,7 +390,6 @@ func (m *bpfMaps) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
-	CensusPass         *ebpf.Variable `ebpf:"census_pass"`
 	CensusRound        *ebpf.Variable `ebpf:"census_round"`
 	ConnsLazy          *ebpf.Variable `ebpf:"conns_lazy"`
 	ProbeReads         *ebpf.Variable `ebpf:"probe_reads"`
@@ -402,6 +407,7 @@ type bpfVariables struct {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
+	AnnounceTimewaits   *ebpf.Program `ebpf:"announce_timewaits"`
 	BlockedPorts        *ebpf.Program `ebpf:"blocked_ports"`
 	CountTimewaits      *ebpf.Program `ebpf:"count_timewaits"`
 	ExistingSockets     *ebpf.Program `ebpf:"existing_sockets"`
@@ -420,10 +426,12 @@ type bpfPrograms struct {
 	TimewaitSchedule    *ebpf.Program `ebpf:"timewait_schedule"`
 	TimewaitTimerCancel *ebpf.Program `ebpf:"timewait_timer_cancel"`
 	TimewaitTimerStart  *ebpf.Program `ebpf:"timewait_timer_start"`
+	WalkTimewaits       *ebpf.Program `ebpf:"walk_timewaits"`
 }
 
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
+		p.AnnounceTimewaits,
 		p.BlockedPorts,
 		p.CountTimewaits,
 		p.ExistingSockets,
@@ -442,6 +450,7 @@ func (p *bpfPrograms) Close() error {
 		p.TimewaitSchedule,
 		p.TimewaitTimerCancel,
 		p.TimewaitTimerStart,
+		p.WalkTimewaits,
 	)
 }
 

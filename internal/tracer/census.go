@@ -36,43 +36,57 @@ func (t *Tracer) firstCensus(emit func(*event.Event)) error {
 	return err
 }
 
-// census goes over the sockets of every namespace twice: first it notes the timewait sockets that no program has told
-// of, then it announces those of them that are still untold, for a program may have been about to tell. Last it ends
-// those that should be there and were not met.
+// census notes the timewait sockets that no program has told of, and announces connections and, a moment later, those
+// of the timewait sockets that are still untold, for a program may have been about to tell. Last it ends those that
+// should be there and were not met.
 func (t *Tracer) census(emit func(*event.Event)) error {
 	began := time.Now()
 	t.timeWaits.censuses++
-	round := t.timeWaits.censuses
-	if err := t.variables.CensusRound.Set(uint32(uint8(round))); err != nil {
+	round := uint32(uint8(t.timeWaits.censuses))
+	if err := t.variables.CensusRound.Set(round); err != nil {
 		return fmt.Errorf("begin census: %w", err)
+	}
+	if err := t.censusOfAll(round, emit); err != nil {
+		return err
+	}
+	waitForRCU()
+	for _, step := range []struct {
+		program string
+		read    func(io.Reader) error
+	}{
+		{"announce_timewaits", func(r io.Reader) error { return t.emitSnapshots(r, emit) }},
+		{"sweep_timewaits", nil},
+	} {
+		if err := drainMap(t.programs[step.program], t.maps.Timewaits, step.read); err != nil {
+			return fmt.Errorf("census: %s: %w", step.program, err)
+		}
+	}
+	t.timeWaits.censusTook = time.Since(began)
+	return nil
+}
+
+// censusOfAll goes over the table of all timewait sockets, where it can be read, then over each namespace.
+func (t *Tracer) censusOfAll(round uint32, emit func(*event.Event)) error {
+	if p := t.programs["walk_timewaits"]; p != nil {
+		if err := drainMap(p, t.maps.EhashRuns, nil); err != nil {
+			return fmt.Errorf("census: walk_timewaits: %w", err)
+		}
 	}
 	spaces, unseen, err := netns.List(netns.Options{})
 	if err != nil {
 		return fmt.Errorf("list network namespaces: %w", err)
 	}
 	t.unseen = unseen
-	for pass := uint32(1); pass <= 2; pass++ {
-		if err := t.variables.CensusPass.Set(pass); err != nil {
-			return fmt.Errorf("begin census: %w", err)
-		}
-		if pass == 2 {
-			waitForRCU()
-		}
-		for _, ns := range spaces {
-			if err := t.censusOf(ns, pass, uint32(uint8(round)), emit); err != nil {
-				return err
-			}
+	for _, ns := range spaces {
+		if err := t.censusOf(ns, round, emit); err != nil {
+			return err
 		}
 	}
-	if err := t.sweep(); err != nil {
-		return err
-	}
-	t.timeWaits.censusTook = time.Since(began)
 	return nil
 }
 
 // censusOf goes over one namespace. One that cannot be entered is unseen, one that has vanished is none any more.
-func (t *Tracer) censusOf(ns netns.Namespace, pass, round uint32, emit func(*event.Event)) error {
+func (t *Tracer) censusOf(ns netns.Namespace, round uint32, emit func(*event.Event)) error {
 	var failed error
 	err := ns.Do(func() error {
 		failed = drain(t.programs["existing_sockets"], func(r io.Reader) error { return t.emitSnapshots(r, emit) })
@@ -81,18 +95,14 @@ func (t *Tracer) censusOf(ns netns.Namespace, pass, round uint32, emit func(*eve
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
-	case err != nil && pass == 1:
-		t.unseen = append(t.unseen, Unseen{Inode: ns.Inode, Why: err.Error()})
-		return nil
 	case err != nil:
+		t.unseen = append(t.unseen, Unseen{Inode: ns.Inode, Why: err.Error()})
 		return nil
 	case failed != nil:
 		return fmt.Errorf("census of network namespace %d: %w", ns.Inode, failed)
 	}
-	if pass == 2 {
-		if err := t.maps.Visited.Put(ns.Inode, round); err != nil {
-			return fmt.Errorf("note census: %w", err)
-		}
+	if err := t.maps.Visited.Put(ns.Inode, round); err != nil {
+		return fmt.Errorf("note census: %w", err)
 	}
 	return nil
 }
@@ -173,12 +183,11 @@ func (t *Tracer) BlockedPorts() (ports [1024]uint64, known bool, err error) {
 	if p == nil {
 		return ports, false, nil
 	}
-	const portsARun = 32
 	n := 0
 	err = drainMap(p, t.maps.PortRuns, func(r io.Reader) error {
-		return eachRecord(r, portsARun/8, func(b []byte) error {
-			if n < len(ports)*2 {
-				ports[n/2] |= uint64(nativeUint32(b)) << (32 * (n % 2))
+		return eachRecord(r, 1, func(eight []byte) error {
+			if n < len(ports)*8 {
+				ports[n/8] |= uint64(eight[0]) << (8 * (n % 8))
 			}
 			n++
 			return nil
@@ -187,5 +196,5 @@ func (t *Tracer) BlockedPorts() (ports [1024]uint64, known bool, err error) {
 	if err != nil {
 		return ports, false, fmt.Errorf("read ports taken by bind(): %w", err)
 	}
-	return ports, n == len(ports)*2, nil
+	return ports, n == len(ports)*8, nil
 }

@@ -185,7 +185,7 @@ func (t *Tracer) wants(name string, copies int) bool {
 		return t.tier == TierFunctions
 	case "timewait_timer_cancel", "timewait_timer_start":
 		return t.tier == TierTimers && t.probes
-	case "open_connections", "socket_holders", "count_timewaits", "blocked_ports":
+	case "open_connections", "socket_holders", "count_timewaits", "blocked_ports", "walk_timewaits":
 		return t.probes
 	}
 	for n := copies + 1; n <= maxFurtherCopies; n++ {

@@ -2,6 +2,7 @@ package tracer
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -103,7 +104,7 @@ func ownComm(t *testing.T) string {
 // openLocked is Open on a kernel that refuses bpf_probe_read_kernel.
 func openLocked(t *testing.T) *Tracer {
 	t.Helper()
-	tr := &Tracer{seenLosses: map[bpfLossKey]bpfLoss{}, tick: defaultTick}
+	tr := &Tracer{seenLosses: map[bpfLossKey]bpfLoss{}, tick: defaultTick, tier: TierCensus}
 	t.Cleanup(func() {
 		if err := tr.Close(); err != nil {
 			t.Error(err)
@@ -121,7 +122,7 @@ func openLocked(t *testing.T) *Tracer {
 	if tr.reader, err = ringbuf.NewReader(tr.maps.Events); err != nil {
 		t.Fatal(err)
 	}
-	if err := tr.attach(); err != nil {
+	if err := errors.Join(tr.attach(), tr.selfTest(), tr.startWindow()); err != nil {
 		t.Fatal(err)
 	}
 	return tr

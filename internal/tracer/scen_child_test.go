@@ -28,8 +28,10 @@ func init() {
 			testnet.Must(os.WriteFile(args[0]+"/cgroup.procs", []byte("0"), 0))
 			childConnect(args[1:])
 		},
-		"fail": childFail,
-		"hold": childHold,
+		"fail":   childFail,
+		"hold":   childHold,
+		"churn":  childChurn,
+		"settle": childSettle,
 	})
 }
 

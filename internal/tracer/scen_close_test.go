@@ -91,13 +91,17 @@ var closeScenarios = []scenario{
 		p.Resend(testnet.FIN | testnet.ACK)
 		p.Send(testnet.RST, "")
 		testnet.UntilState(out.local, out.remote, event.Closed)
-		return []want{out.opened(), out.timeWait(event.FinWait2, event.FinWait2)}
+		return []want{
+			out.opened(), out.timeWait(event.FinWait2, event.FinWait2), out.timeWaitEnd(event.TimeWaitState, event.Killed),
+		}
 	}},
 	{name: "an orphan in FIN_WAIT2 times out", run: func(s *scene) []want {
 		s.sysctl("net.ipv4.tcp_fin_timeout", "1")
 		_, _, out := s.orphan()
 		testnet.UntilState(out.local, out.remote, event.Closed)
-		return []want{out.opened(), out.timeWait(event.FinWait2, event.FinWait2)}
+		return []want{
+			out.opened(), out.timeWait(event.FinWait2, event.FinWait2), out.timeWaitEnd(event.FinWait2, event.Expired),
+		}
 	}},
 	{name: "an orphan in FIN_WAIT2 stays a full socket while tcp_fin_timeout is over 60 s", run: func(s *scene) []want {
 		s.sysctl("net.ipv4.tcp_fin_timeout", "61")
@@ -108,27 +112,35 @@ var closeScenarios = []scenario{
 		testnet.Until("a timewait socket in its place", func() bool { return testnet.IsTimewait(out.local, out.remote) })
 		p.Send(testnet.RST, "")
 		testnet.UntilState(out.local, out.remote, event.Closed)
-		return []want{out.opened(), out.timeWait(event.FinWait2, event.FinWait2)}
+		return []want{
+			out.opened(), out.timeWait(event.FinWait2, event.FinWait2), out.timeWaitEnd(event.FinWait2, event.Killed),
+		}
 	}},
-	{name: "data for an orphan in FIN_WAIT2 is answered with a RST", run: func(s *scene) []want {
+	{name: "data for an orphan in FIN_WAIT2 is answered with a RST, which ends it", run: func(s *scene) []want {
 		_, p, out := s.orphan()
 		p.Send(testnet.ACK|testnet.PSH, "late")
 		p.Peek(testnet.RST)
-		return []want{out.opened(), out.timeWait(event.FinWait2, event.FinWait2)}
+		return []want{
+			out.opened(), out.timeWait(event.FinWait2, event.FinWait2), out.timeWaitEnd(event.FinWait2, event.Killed),
+		}
 	}},
-	{name: "a RST ends an orphan in FIN_WAIT2 without an event of its own", run: func(s *scene) []want {
+	{name: "a RST ends an orphan in FIN_WAIT2", run: func(s *scene) []want {
 		_, p, out := s.orphan()
 		p.Send(testnet.RST|testnet.ACK, "")
 		testnet.UntilState(out.local, out.remote, event.Closed)
-		return []want{out.opened(), out.timeWait(event.FinWait2, event.FinWait2)}
+		return []want{
+			out.opened(), out.timeWait(event.FinWait2, event.FinWait2), out.timeWaitEnd(event.FinWait2, event.Killed),
+		}
 	}},
-	{name: "a RST ends a TIME_WAIT without an event of its own", run: func(s *scene) []want {
+	{name: "a RST ends a TIME_WAIT", run: func(s *scene) []want {
 		_, p, out := s.orphan()
 		p.Send(testnet.FIN|testnet.ACK, "")
 		testnet.UntilState(out.local, out.remote, event.TimeWaitState)
 		p.Send(testnet.RST, "")
 		testnet.UntilState(out.local, out.remote, event.Closed)
-		return []want{out.opened(), out.timeWait(event.FinWait2, event.FinWait2)}
+		return []want{
+			out.opened(), out.timeWait(event.FinWait2, event.FinWait2), out.timeWaitEnd(event.TimeWaitState, event.Killed),
+		}
 	}},
 	{name: "the peer's new SYN takes over a TIME_WAIT of the server: a second inbound connection", run: func(s *scene) []want {
 		const port = 40000
@@ -143,7 +155,7 @@ var closeScenarios = []scenario{
 		again := inbound(d)
 		d.Abort()
 		return []want{
-			in.opened(), in.timeWait(event.FinWait2, event.TimeWaitState),
+			in.opened(), in.timeWait(event.FinWait2, event.TimeWaitState), in.timeWaitEnd(event.TimeWaitState, event.Killed),
 			again.opened(), again.aborted(event.Established, 0),
 		}
 	}},
@@ -151,12 +163,15 @@ var closeScenarios = []scenario{
 		s.sysctl("net.ipv4.tcp_tw_reuse", "0")
 		l, from := s.listen(s.server()), addrPort(testnet.Client, s.port())
 		var wants []want
-		for range 2 {
+		for i := range 2 {
 			c := s.socket()
 			c.Reuse()
 			c.Bind(from)
 			testnet.Must(c.Connect(l.Local))
 			k := s.accepted(c, l)
+			if i > 0 {
+				wants = append(wants, k.out.timeWaitEnd(event.TimeWaitState, event.Reused))
+			}
 			// A FIN_WAIT2 cannot be taken over: wait for the real TIME_WAIT.
 			s.closeClient(k)
 			k.d.Close()

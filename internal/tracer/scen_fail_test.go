@@ -192,6 +192,7 @@ var failScenarios = []scenario{
 			second = s.accepted(c, l)
 			return true
 		})
+		wants = append(wants, first.out.timeWaitEnd(event.TimeWaitState, event.Reused))
 		return append(wants, second.abort()...)
 	}},
 	{name: "fast open: closed before the first write, no SYN was ever sent", run: func(s *scene) []want {

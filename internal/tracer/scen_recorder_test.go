@@ -2,6 +2,7 @@ package tracer_test
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"sync"
 	"testing"
@@ -20,6 +21,26 @@ type trace struct {
 
 	mu        sync.Mutex
 	recorders map[uint32]*recorder // by the namespace's inode
+	check     tracer.TimeWaitCheck // the last one while running
+	tier      string               // what TimeWaitTier said then
+}
+
+// keepCheck is called between two events, the only moment at which a running tracer can be asked.
+func (t *trace) keepCheck(tr *tracer.Tracer) {
+	check, err := tr.TimeWaitCheck()
+	if err != nil {
+		return // the end of the test asks again
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.check, t.tier = check, tr.TimeWaitTier()
+}
+
+// lastCheck returns the last comparison with the kernel's own counts, of a running tracer.
+func (t *trace) lastCheck() tracer.TimeWaitCheck {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.check
 }
 
 // startTrace starts a tracer that stops with the test, or at stop.
@@ -35,6 +56,8 @@ func (t *trace) run(tb testing.TB, o tracer.Options, emit func(*event.Event)) {
 	tb.Helper()
 	testnet.RequireTracing(tb)
 	o.Tick = 20 * time.Millisecond // scenarios wait for their events
+	var tr *tracer.Tracer
+	o.Drained = func() { t.keepCheck(tr) }
 	tr, err := tracer.Open(o)
 	if err != nil {
 		tb.Fatalf("open tracer: %v", err)
@@ -91,15 +114,17 @@ type recorder struct {
 
 	mu       sync.Mutex
 	events   []event.Event
-	taken    int // how many of events collect has returned
-	seen     int // marks that came back
-	made     int // marks made
+	held     timeWaits // in TIME_WAIT, by the events so far
+	expired  int       // TIME_WAITs that ended after their minute, no part of any scenario
+	taken    int       // how many of events collect has returned
+	seen     int       // marks that came back
+	made     int       // marks made
 	patience time.Duration
 }
 
 // watch starts to keep ns's events.
 func (t *trace) watch(ns *testnet.Namespace) *recorder {
-	r := &recorder{trace: t, ns: ns, patience: testnet.Patience}
+	r := &recorder{trace: t, ns: ns, patience: testnet.Patience, held: timeWaits{}}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.recorders[ns.Inode()] = r
@@ -116,7 +141,61 @@ func (r *recorder) emit(e *event.Event) {
 		r.seen++
 		return
 	}
+	if aged := r.held.count(e); aged {
+		r.expired++
+		return
+	}
 	r.events = append(r.events, *e)
+}
+
+// heldNow returns what is in TIME_WAIT by the events so far.
+func (r *recorder) heldNow() timeWaits {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.held)
+}
+
+// ends are both ends of a connection.
+type ends struct{ local, remote netip.AddrPort }
+
+// timeWaits are the TIME_WAITs that are held, by their beginnings and ends. Of the same ends there can be two for a
+// moment: when the end of the first is told after the beginning of the second.
+type timeWaits map[ends]timeWait
+
+type timeWait struct {
+	held  int   // below 0: more ends than beginnings
+	begun int64 // the last one
+}
+
+// minute is TCP_TIMEWAIT_LEN, less what clocks may differ.
+const minute = 59 * time.Second
+
+// count counts e. It reports whether e is the end of a TIME_WAIT that had lasted its minute.
+func (t timeWaits) count(e *event.Event) (aged bool) {
+	k := ends{e.Local, e.Remote}
+	w := t[k]
+	switch {
+	case e.Kind == event.TimeWait, e.Kind == event.Existing && e.NewState == event.TimeWaitState:
+		w.held++
+		w.begun = e.UnixNano
+	case e.Kind == event.TimeWaitEnd:
+		aged = w.held == 1 && !e.InCensus && e.UnixNano-w.begun > minute.Nanoseconds()
+		w.held--
+	default:
+		return false
+	}
+	if t[k] = w; w.held == 0 {
+		delete(t, k)
+	}
+	return aged
+}
+
+// sum is how many are held.
+func (t timeWaits) sum() (n int) {
+	for _, w := range t {
+		n += w.held
+	}
+	return n
 }
 
 // mark makes a mark and waits for it: whatever the kernel recorded before is then in events.
@@ -178,4 +257,65 @@ func (r *recorder) all(tb testing.TB) []event.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.events
+}
+
+// timeWaitsByKernel are the namespace's timewait sockets as the kernel lists them.
+func (r *recorder) timeWaitsByKernel(tb testing.TB) map[ends]event.State {
+	tb.Helper()
+	found := map[ends]event.State{}
+	r.ns.Do(tb, func() {
+		for _, w := range testnet.ReadTimewaits() {
+			found[ends{w.Local, w.Remote}] = w.Substate
+		}
+	})
+	return found
+}
+
+// stopAndCompare stops the trace, in a namespace at rest. It fails the test unless exactly the timewait sockets that the
+// kernel lists are told as held, each once and as it is, and the events give as many.
+func (r *recorder) stopAndCompare(tb testing.TB) {
+	tb.Helper()
+	before := r.timeWaitsByKernel(tb)
+	events := r.all(tb)
+	after := r.timeWaitsByKernel(tb)
+	told := map[ends]bool{}
+	for i := range events {
+		e := &events[i]
+		if e.Kind != event.Open || e.NewState != event.TimeWaitState {
+			continue
+		}
+		k := ends{e.Local, e.Remote}
+		if _, ok := before[k]; !ok || told[k] {
+			tb.Errorf("told twice, or never there: %s", observe(e, want{}))
+		}
+		told[k] = true
+		if substate, ok := after[k]; ok && (substate != before[k] || substate != e.Substate) {
+			tb.Errorf("substate %s by the kernel: %s", substate, observe(e, want{}))
+		}
+		if e.Remaining < 0 || e.Remaining > minute+5*time.Second {
+			tb.Errorf("%s left: %s", e.Remaining, observe(e, want{}))
+		}
+		if byEvents := r.held[k]; byEvents.held != 1 {
+			tb.Errorf("held %d times by the events: %s", byEvents.held, observe(e, want{}))
+		}
+	}
+	missing := 0
+	for k, substate := range after {
+		if !told[k] {
+			if missing++; missing <= 10 {
+				tb.Errorf("not told as held: %s > %s %s", k.local, k.remote, substate)
+			}
+		}
+	}
+	// What ended in between, by its timer, can be in one and not in the other.
+	if n := r.held.sum(); n != len(told) && len(before) == len(after) {
+		tb.Errorf("%d TIME_WAITs held by the events, %d told at the end, %d by the kernel", n, len(told), len(after))
+	}
+	check, err := r.tracer.TimeWaitCheck()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if !check.Exact() {
+		tb.Errorf("the last comparison with the kernel's count: %+v", check)
+	}
 }

@@ -1,6 +1,7 @@
 package tracer_test
 
 import (
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -127,6 +128,7 @@ func TestWhatIsOlderThanTheTrace(t *testing.T) {
 	})
 	r := startTrace(t, tracer.Options{}).watch(ns)
 	s.r = r
+	r.mark(t) // the census is over
 	var young *link
 	ns.Do(t, func() {
 		old.c.Write("de")
@@ -138,24 +140,30 @@ func TestWhatIsOlderThanTheTrace(t *testing.T) {
 		young.d.Close()
 		l.Close()
 	})
-	events := r.all(t)
-	for i := range events {
-		e := &events[i]
-		switch ends := e.Local.Port() == old.out.local.Port() || e.Remote.Port() == old.out.local.Port(); {
-		case ends && (!e.Preexisting || e.Lifetime != event.Unknown || e.DirectionBasis != event.Inferred):
-			t.Errorf("%s is not said to be older than the trace: %+v", observe(e, want{}), *e)
-		case !ends && e.Preexisting:
-			t.Errorf("%s is said to be older than the trace", observe(e, want{}))
-		case !ends && e.Direction == event.Inbound && (e.Owner.Basis == event.OwnerListener || e.Owner.Basis == event.OwnerConnect):
+	r.stopAndCompare(t)
+	got := map[event.Kind]int{}
+	for i := range r.events {
+		e := &r.events[i]
+		got[e.Kind]++
+		ofOld := e.Local.Port() == old.out.local.Port() || e.Remote.Port() == old.out.local.Port()
+		began := ofOld && e.Kind != event.Open // its TIME_WAIT did not
+		switch {
+		case e.Preexisting != began || e.InCensus != began || (e.DirectionBasis == event.Inferred) != ofOld:
+			t.Errorf("older than the trace: %t, but %+v", ofOld, *e)
+		case ofOld && (e.Lifetime != event.Unknown || e.Owner.PID != uint32(os.Getpid()) || e.Owner.Basis != event.OwnerHolder):
+			t.Errorf("%s: nobody saw it begin, and this process held it", observe(e, want{}))
+		case e.Kind == event.Existing && e.NewState != event.Established:
+			t.Errorf("%s: it was established", observe(e, want{}))
+		case !ofOld && e.Direction == event.Inbound && (e.Owner.Basis == event.OwnerListener || e.Owner.Basis == event.OwnerConnect):
 			t.Errorf("%s: nobody saw the listener", observe(e, want{}))
 		}
 	}
-	kinds := func(k event.Kind) int { return count(events, ofKind(k)) }
-	if kinds(event.Connect) != 1 || kinds(event.Accept) != 1 || kinds(event.TimeWait) != 2 || kinds(event.Close) != 2 || len(events) != 6 {
-		for i := range events {
-			t.Log(observe(&events[i], want{}))
-		}
-		t.Errorf("%d events", len(events))
+	events := r.events
+	wants := map[event.Kind]int{
+		event.Existing: 2, event.Connect: 1, event.Accept: 1, event.TimeWait: 2, event.Close: 2, event.Open: 2,
+	}
+	if !maps.Equal(got, wants) {
+		t.Errorf("%v, want %v", got, wants)
 	}
 	closer := slices.IndexFunc(events, func(e event.Event) bool {
 		return e.Kind == event.Close && e.Remote == young.out.local
@@ -183,6 +191,7 @@ func TestAttemptsOlderThanTheTrace(t *testing.T) {
 		opened, opener, _ = s.toPeer()
 	})
 	r := startTrace(t, tracer.Options{}).watch(ns)
+	r.mark(t) // it is known who holds them
 	ns.Do(t, func() {
 		defer s.end()
 		refuser.Refuse()
@@ -195,7 +204,7 @@ func TestAttemptsOlderThanTheTrace(t *testing.T) {
 	got := map[netip.AddrPort][]event.Event{}
 	for _, e := range r.collect(t, 4) {
 		got[e.Remote] = append(got[e.Remote], e)
-		if e.Direction != event.Outbound || e.ConnectTime >= 0 {
+		if e.Direction != event.Outbound || e.ConnectTime >= 0 || e.Owner.PID != uint32(os.Getpid()) || e.Owner.Basis != event.OwnerHolder {
 			t.Errorf("%s: %+v", observe(&e, want{}), e)
 		}
 	}

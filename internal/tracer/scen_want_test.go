@@ -30,6 +30,7 @@ type want struct {
 
 	anyPort bool // the local port is only known not to be 0
 	anyEnd  bool // how it ended is not fixed, only that it did
+	anySub  bool // the substate is not known
 }
 
 type owner struct {
@@ -138,6 +139,26 @@ func (e end) timeWait(from, sub event.State) want {
 	return w
 }
 
+// timeWaitEnd is the end of its TIME_WAIT, which was in substate sub by then.
+func (e end) timeWaitEnd(sub event.State, cause event.Cause) want {
+	w := e.want(event.TimeWaitEnd, event.TimeWaitState, event.Closed)
+	w.sub, w.cause, w.basis = sub, cause, event.Exact
+	if cause == event.Killed {
+		w.basis = event.Inferred
+	}
+	return w
+}
+
+// byCensus are wants as a census sees them: that a TIME_WAIT has ended is known, not why, nor what became of its substate.
+func byCensus(wants []want) []want {
+	for i := range wants {
+		if w := &wants[i]; w.kind == event.TimeWaitEnd {
+			w.cause, w.basis, w.sub, w.anySub = 0, event.Inferred, 0, true
+		}
+	}
+	return wants
+}
+
 // ended is its end, in whatever way.
 func (e end) ended() want {
 	w := e.closed(0, 0)
@@ -151,7 +172,7 @@ func observe(e *event.Event, w want) want {
 		kind: e.Kind, dir: e.Direction, local: e.Local, remote: e.Remote, old: e.OldState, new: e.NewState, sub: e.Substate,
 		by: e.ClosedBy, err: e.Error, basis: e.Basis, cause: e.Cause,
 		owner: owner{e.Owner.PID, e.Owner.Comm.Raw(), e.Owner.Basis},
-		sent:  e.SentBytes, received: e.ReceivedBytes, anyPort: w.anyPort, anyEnd: w.anyEnd,
+		sent:  e.SentBytes, received: e.ReceivedBytes, anyPort: w.anyPort, anyEnd: w.anyEnd, anySub: w.anySub,
 	}
 	if w.retransmits != 0 {
 		o.retransmits = e.Retransmits
@@ -163,6 +184,9 @@ func observe(e *event.Event, w want) want {
 		if w.anyEnd {
 			o.kind, o.old, o.new, o.sub, o.by, o.err, o.basis, o.cause = event.Close, 0, 0, 0, 0, 0, 0, 0
 		}
+	}
+	if w.anySub {
+		o.sub = 0
 	}
 	if w.anyPort && o.local.Port() != 0 {
 		o.local = netip.AddrPortFrom(o.local.Addr(), 0)
@@ -222,6 +246,8 @@ func flaws(e *event.Event) []string {
 	say(e.Local.Addr().Is4In6() || e.Remote.Addr().Is4In6(), "has a mapped address")
 	say(ended && !e.Counted, "has no counters")
 	say(ended && e.Lifetime < 0, "has no lifetime")
+	say(e.Kind == event.TimeWaitEnd && (e.Counted || e.SentSegments != 0), "has counters that are not its own")
+	say(e.InCensus, "is said to be in a census")
 	say((e.Kind == event.Connect || e.Kind == event.ConnectFailed) && e.ConnectTime < 0, "has no connect time")
 	say(e.Count != 0 || e.Of != 0, "has the fields of a loss")
 	return f
@@ -235,11 +261,21 @@ func checkOrder(tb testing.TB, got []event.Event) {
 		local, remote netip.AddrPort
 	}
 	last := map[key]event.Event{}
+	timeWaits := map[key][]int64{}
 	for _, e := range got {
 		if e.Kind == event.ConnectFailed {
 			continue // can have the 4-tuple of a living connection: that is why it failed
 		}
 		k := key{e.Direction, e.Local, e.Remote}
+		switch begun := timeWaits[k]; {
+		case e.Kind == event.TimeWait:
+			timeWaits[k] = append(begun, e.UnixNano)
+		case e.Kind == event.TimeWaitEnd && (len(begun) == 0 || begun[0] > e.UnixNano):
+			tb.Errorf("%s: a TIME_WAIT ends without a beginning", observe(&e, want{}))
+		case e.Kind == event.TimeWaitEnd:
+			timeWaits[k] = begun[1:]
+			continue // the next connection can be there already
+		}
 		before, known := last[k]
 		if known && before.UnixNano > e.UnixNano {
 			tb.Errorf("%s: its clock runs backwards", observe(&e, want{}))

@@ -3,6 +3,7 @@ package tracer_test
 import (
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +19,37 @@ type scenario struct {
 	run  func(*scene) []want
 	// lacks says, inside the namespace, what this kernel has not and the scenario needs; nil error: it has it.
 	lacks func() (what string, why error)
+}
+
+// tiersHere are the ways to follow timewait sockets that this kernel has.
+func tiersHere(tb testing.TB) []tracer.Tier {
+	tb.Helper()
+	testnet.RequireTracing(tb)
+	tiers := probeTiers()
+	if !slices.Contains(tiers, tracer.TierTimers) || !slices.Contains(tiers, tracer.TierCensus) {
+		tb.Fatalf("only %v of the ways to follow TIME_WAIT work here", tiers)
+	}
+	return tiers
+}
+
+var probeTiers = sync.OnceValue(func() (tiers []tracer.Tier) {
+	for _, tier := range []tracer.Tier{tracer.TierFunctions, tracer.TierTimers, tracer.TierCensus} {
+		if tr, err := tracer.Open(tracer.Options{Tier: tier}); err == nil {
+			tiers = append(tiers, tier)
+			_ = tr.Close()
+		}
+	}
+	return tiers
+})
+
+// eachTier runs test by each way to follow timewait sockets that this kernel has: timers without a bound, a
+// census each second.
+func eachTier(t *testing.T, test func(*testing.T, tracer.Options)) {
+	for _, tier := range tiersHere(t) {
+		t.Run(tier.String(), func(t *testing.T) {
+			test(t, tracer.Options{Tier: tier, TimerCost: 1}) // at any cost
+		})
+	}
 }
 
 // TestScenarios is the tracer's contract: what happens on the wire on the left, the events on the right.
@@ -39,9 +71,31 @@ func TestScenarios(t *testing.T) {
 	})
 	t.Run("nothing is left open and nothing was lost", func(t *testing.T) {
 		taken := r.taken
-		for _, e := range r.all(t)[taken:] {
-			t.Errorf("unexpected %s", observe(&e, want{}))
+		r.stopAndCompare(t)
+		for _, e := range r.events[taken:] {
+			if e.Kind != event.Open || e.NewState != event.TimeWaitState {
+				t.Errorf("unexpected %s", observe(&e, want{}))
+			}
 		}
+	})
+}
+
+// What the best way to follow timewait sockets sees, the others see, too; a census does not see why one has ended.
+func TestTimeWaitEndsByEveryTier(t *testing.T) {
+	best := tiersHere(t)[0]
+	eachTier(t, func(t *testing.T, o tracer.Options) {
+		if o.Tier == best {
+			return // is what TestScenarios takes
+		}
+		r := startTrace(t, o).watch(testnet.New(t))
+		for _, sc := range closeScenarios {
+			run := sc.run
+			if o.Tier == tracer.TierCensus {
+				sc.run = func(s *scene) []want { return byCensus(run(s)) }
+			}
+			t.Run(sc.name, func(t *testing.T) { runScenario(t, r, sc) })
+		}
+		r.stopAndCompare(t)
 	})
 }
 

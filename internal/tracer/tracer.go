@@ -63,7 +63,6 @@ func (t *Tracer) Window() Window { return t.window }
 type variables struct {
 	Stopping       *ebpf.Variable `ebpf:"stopping"`
 	TestingPort    *ebpf.Variable `ebpf:"testing_port"`
-	CensusPass     *ebpf.Variable `ebpf:"census_pass"`
 	CensusRound    *ebpf.Variable `ebpf:"census_round"`
 	SettleBeforeNs *ebpf.Variable `ebpf:"settle_before_ns"`
 	TimewaitsGone  *ebpf.Variable `ebpf:"timewaits_gone"`
