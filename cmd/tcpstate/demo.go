@@ -45,11 +45,11 @@ func runDemo(e *env) error {
 	for _, c := range incident.Clients {
 		e.say("  %-14s %s (%s)", c.Name, c.What, c.Addr)
 	}
-	table, err := traceDemo(l, incident)
+	watched, err := traceDemo(e, l, incident)
 	if err != nil {
 		return err
 	}
-	doc, err := l.document(table, "")
+	doc, err := l.document(watched, "")
 	if err != nil {
 		return err
 	}
@@ -61,8 +61,10 @@ func runDemo(e *env) error {
 }
 
 // traceDemo traces the incident until its time is over, then a little longer than it lasts.
-func traceDemo(l *live, incident *demo.Incident) (*churn.Table, error) {
-	table := churn.New(churn.Options{Start: l.tracer.Window().Start})
+func traceDemo(e *env, l *live, incident *demo.Incident) (*settings, error) {
+	table := l.table(e, churn.Options{})
+	watched := newSettings(l.tracer, table)
+	l.part = true // the rest of the host is left out
 	ctx, stop := untilSignal()
 	defer stop()
 	stopped := make(chan error, 1)
@@ -82,7 +84,7 @@ func traceDemo(l *live, incident *demo.Incident) (*churn.Table, error) {
 	if stopErr := <-stopped; err == nil {
 		err = asFailure(stopErr)
 	}
-	return table, err
+	return watched, err
 }
 
 // judgeDemo compares what was found with what was there, by the clients' own count.

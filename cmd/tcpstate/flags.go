@@ -209,19 +209,63 @@ func (v *number) String() string { return strconv.Itoa(v.n) }
 // Type names the value in the help.
 func (v *number) Type() string { return "N" }
 
-// bounds are the tracer's limits.
+// percent is a flag value like 1%.
+type percent struct{ part float64 }
+
+// Set reads s.
+func (p *percent) Set(s string) error {
+	v, err := strconv.ParseFloat(strings.TrimSuffix(s, "%"), 64)
+	if err != nil {
+		return fmt.Errorf("%q is no percentage: write for example 1%% or 0.5%%", s)
+	}
+	if !(v > 0 && v <= 100) {
+		return fmt.Errorf("%q is out of bounds: more than 0%%, at most 100%%", s)
+	}
+	p.part = v / 100
+	return nil
+}
+
+func (p *percent) String() string { return strconv.FormatFloat(100*p.part, 'g', -1, 64) + "%" }
+
+// Type names the value in the help.
+func (p *percent) Type() string { return "PERCENT" }
+
+// tier is a flag value that names a way to follow TIME_WAIT.
+type tier struct{ tracer.Tier }
+
+// Set reads s.
+func (t *tier) Set(s string) (err error) {
+	t.Tier, err = tracer.ParseTier(s)
+	return err
+}
+
+// Type names the value in the help.
+func (t *tier) Type() string { return "NAME" }
+
+// bounds are the tracer's limits, and how it may work.
 type bounds struct {
-	ring    size
-	sockets number
+	ring      size
+	sockets   number
+	timeWaits number
+	tier      tier
+	timerCost percent
 }
 
 func boundFlags(cmd *cobra.Command, b *bounds) {
 	b.ring = size{bytes: tracer.DefaultRingBytes, min: tracer.MinRingBytes, max: tracer.MaxRingBytes}
 	b.sockets = number{n: tracer.DefaultSockets, min: 1, max: 16 << 20}
-	cmd.Flags().Var(&b.ring, "ring", "size of the ring buffer between kernel and tcpstate, rounded up to a power of two")
-	cmd.Flags().Var(&b.sockets, "sockets", "how many connections are remembered at once")
+	b.timeWaits = number{n: tracer.DefaultTimeWaits, min: 1, max: 16 << 20}
+	b.timerCost = percent{tracer.DefaultTimerCost}
+	flags := cmd.Flags()
+	flags.Var(&b.ring, "ring", "size of the ring buffer between kernel and tcpstate, rounded up to a power of two")
+	flags.Var(&b.sockets, "sockets", "how many connections are remembered at once")
+	flags.Var(&b.timeWaits, "time-waits", "how many TIME_WAITs are remembered at once; each takes 128 bytes of the kernel's memory while it is held")
+	flags.Var(&b.tier, "time-wait-by", "how TIME_WAIT is followed: "+strings.Join(tracer.TierNames(), ", "))
+	flags.Var(&b.timerCost, "timer-cost", "how much of a CPU --time-wait-by timers may take; above it, ends are found by a census")
 }
 
 func (b *bounds) options() tracer.Options {
-	return tracer.Options{RingBytes: b.ring.bytes, Sockets: b.sockets.n}
+	return tracer.Options{
+		RingBytes: b.ring.bytes, Sockets: b.sockets.n, TimeWaits: b.timeWaits.n, Tier: b.tier.Tier, TimerCost: b.timerCost.part,
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tcpstate/tcpstate/internal/churn"
 	"github.com/tcpstate/tcpstate/internal/event"
 	"github.com/tcpstate/tcpstate/internal/filter"
 	"github.com/tcpstate/tcpstate/internal/report"
@@ -25,6 +26,7 @@ type live struct {
 	services *service.Resolver
 	filter   *filter.Set
 	excluded uint64
+	part     bool // events are left out: the kernel's own counts say nothing about the rest
 }
 
 func openLive(e *env, o tracer.Options, f *filter.Set) (*live, error) {
@@ -72,12 +74,33 @@ func (l *live) losses() (report.Losses, error) {
 	return report.Losses{
 		EventsLost:       loss.RingFull,
 		EventsUnassigned: loss.Unassigned + loss.ChainCut,
-		SocketsEvicted:   loss.Sockets,
+		SocketsEvicted:   loss.Sockets + loss.TimeWaits,
 		RecursionLost:    loss.Recursion,
 		EndsUnseen:       loss.Unseen,
 		EventsRepeated:   loss.Repeated,
 		ServicesRefused:  l.services.Refused(),
 	}, nil
+}
+
+// table counts events, and says on standard error what somebody should know at once.
+func (l *live) table(e *env, o churn.Options) *churn.Table {
+	o.Start = l.tracer.Window().Start
+	o.Alert = func(a churn.Alert) { e.say("%s", l.alertLine(&a)) }
+	return churn.New(o)
+}
+
+// alertLine is one sentence with the time of the event.
+func (l *live) alertLine(a *churn.Alert) string {
+	who, b := l.services.See(&a.Owner), a.Budget
+	name := a.Owner.Comm.String()
+	if who != nil {
+		name = event.Printable(who.Name)
+	}
+	at := time.Unix(0, a.UnixNano).Format("15:04:05.000")
+	if a.Kind == churn.OutOfPorts {
+		return fmt.Sprintf("%s out of ports: %s finds no local port from %s toward %s", at, name, b.Local, b.Remote)
+	}
+	return fmt.Sprintf("%s half of the ports are taken: each connect() of %s from %s toward %s now searches thousands", at, name, b.Local, b.Remote)
 }
 
 // untilSignal returns a context that ends with SIGINT or SIGTERM. A second signal ends the process at once.
@@ -101,7 +124,7 @@ func (l *live) header(e *env, d time.Duration) {
 	if d != 0 {
 		how = fmt.Sprintf("for %s, or until Ctrl-C", d)
 	}
-	_, kernel := host()
+	_, kernel := thisHost()
 	e.say("tracing TCP in all network namespaces on Linux %s %s", kernel, how)
 	if e.verbose {
 		for _, h := range l.tracer.Hooks() {
@@ -132,6 +155,7 @@ func lossLine(l tracer.Loss) string {
 		{l.Unseen, "connections ended unseen, for the kernel called no program"},
 		{l.Repeated, "events may have been counted twice"},
 		{l.Sockets, "connections were not remembered (--sockets raises the bound)"},
+		{l.TimeWaits, "TIME_WAITs were not remembered (--time-waits raises the bound)"},
 		{l.ChainCut, "ends could not be looked up in the kernel's table"},
 	} {
 		if part.n > 0 {
@@ -148,8 +172,8 @@ func lossLine(l tracer.Loss) string {
 	return "lost: " + strings.Join(parts, "; ") + "; " + exact
 }
 
-// host returns this host's name and kernel release, made printable.
-func host() (name, kernel string) {
+// thisHost returns this host's name and kernel release, made printable.
+func thisHost() (name, kernel string) {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
 		return "", ""

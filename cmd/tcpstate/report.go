@@ -11,6 +11,7 @@ import (
 	"github.com/tcpstate/tcpstate/internal/filter"
 	"github.com/tcpstate/tcpstate/internal/report"
 	"github.com/tcpstate/tcpstate/internal/service"
+	"github.com/tcpstate/tcpstate/internal/tracer"
 )
 
 type reportFlags struct {
@@ -83,6 +84,8 @@ func runReport(e *env, f *reportFlags) (err error) {
 	defer stop()
 	options := f.bounds.options()
 	options.Tick = reportTick
+	var watched *settings
+	options.Drained = func() { watched.refresh() }
 	l, err := openLive(e, options, set)
 	if err != nil {
 		return err
@@ -91,11 +94,12 @@ func runReport(e *env, f *reportFlags) (err error) {
 	l.header(e, f.length.Duration)
 	ctx, ended := l.limit(ctx, f.length.Duration)
 	defer ended()
-	table := churn.New(churn.Options{MaxRows: f.destinations.n, Start: l.tracer.Window().Start, Partial: set.Partial()})
+	table := l.table(e, churn.Options{MaxRows: f.destinations.n, Partial: set.Partial()})
+	watched = newSettings(l.tracer, table)
 	if err := l.run(ctx, func(ev *event.Event, _ *service.Service) { table.Observe(ev) }); err != nil {
 		return err
 	}
-	doc, err := l.document(table, expression(f.filter))
+	doc, err := l.document(watched, expression(f.filter))
 	if err != nil {
 		return err
 	}
@@ -112,19 +116,48 @@ func runReport(e *env, f *reportFlags) (err error) {
 }
 
 // document ends the table's window and builds the report of it.
-func (l *live) document(table *churn.Table, filter string) (*report.Document, error) {
+func (l *live) document(watched *settings, filter string) (*report.Document, error) {
+	l.part = l.part || filter != ""
+	table := watched.table
 	table.Close(l.tracer.Window().End)
+	table.Snapshot(l.tracer.TimeWaitsKnown())
+	watched.finish()
 	losses, err := l.losses()
 	if err != nil {
 		return nil, err
 	}
-	name, kernel := host()
+	check, err := l.tracer.TimeWaitCheck()
+	if err != nil {
+		return nil, failure{err}
+	}
+	name, kernel := thisHost()
 	return report.Build(report.Input{
 		Table: table, Service: l.services.Service,
 		Host: name, Kernel: kernel, Source: "live",
 		TimeWaitTier: l.tracer.TimeWaitTier(), Hooks: l.tracer.Hooks(),
 		Filter: filter, Excluded: l.excluded, Losses: losses,
+		TimeWait: l.timeWait(&check), Namespaces: watched.namespaces(&check), HooksAbsent: l.tracer.HooksAbsent(),
 	}), nil
+}
+
+// timeWait says how TIME_WAIT was followed. With a filter the kernel's count says nothing about what matched.
+func (l *live) timeWait(check *tracer.TimeWaitCheck) *report.TimeWaitInput {
+	if !l.tracer.TimeWaitsKnown() {
+		return nil
+	}
+	t := &report.TimeWaitInput{
+		Tier: l.tracer.TimeWaitTierNumber(), How: l.tracer.TimeWaitTier(), Exact: check.Exact(),
+		Checks: check.Checks, Differences: check.Differences, Censuses: check.Censuses, Repaired: check.Repaired,
+	}
+	if !check.Known || l.part {
+		return t
+	}
+	sum := uint64(0)
+	for _, n := range check.Namespaces {
+		sum += uint64(max(0, n.Kernel))
+	}
+	t.Kernel = &sum
+	return t
 }
 
 func writeReport(e *env, f *reportFlags, out *result, doc *report.Document) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/tcpstate/tcpstate/internal/churn"
 	"github.com/tcpstate/tcpstate/internal/event"
 	"github.com/tcpstate/tcpstate/internal/filter"
 	"github.com/tcpstate/tcpstate/internal/report"
@@ -63,7 +64,11 @@ func runTrace(e *env, f *traceFlags) (err error) {
 		}
 	}
 	options := f.bounds.options()
-	options.Drained = func() { write(lines.Flush()) }
+	var watched *settings
+	options.Drained = func() {
+		write(lines.Flush())
+		watched.refresh()
+	}
 	l, err := openLive(e, options, set)
 	if err != nil {
 		return err
@@ -77,8 +82,11 @@ func runTrace(e *env, f *traceFlags) (err error) {
 	defer ended()
 	lines = traceWriter(e, f, out)
 	write(lines.Flush())
+	table := l.table(e, churn.Options{Partial: true}) // for its alerts
+	watched = newSettings(l.tracer, table)
 	err = l.run(ctx, func(ev *event.Event, s *service.Service) {
-		if ev.Kind != event.Open { // a state, not a happening
+		table.Observe(ev)
+		if ev.Kind != event.Open && ev.Kind != event.Existing { // states, not happenings
 			write(lines.Write(ev, s))
 		}
 	})

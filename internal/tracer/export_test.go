@@ -2,39 +2,49 @@ package tracer
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/cilium/ebpf"
 )
 
 // What tests break in a running tracer.
 
-// ForgetTimeWaits deletes n timewait sockets of a namespace from what is held, as if their end had been seen.
-func (t *Tracer) ForgetTimeWaits(netns uint32, n int) error {
+// ForgetTimeWaits deletes n timewait sockets of a namespace from what is held, as if their end had been seen. It
+// returns their ends.
+func (t *Tracer) ForgetTimeWaits(netns uint32, n int) (forgotten [][2]netip.AddrPort, err error) {
 	for range n {
-		key, _, err := t.anyTimeWait(netns)
+		key, value, err := t.anyTimeWait(netns)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := t.maps.Timewaits.Delete(key); err != nil {
-			return err
+			return nil, err
 		}
+		forgotten = append(forgotten, endsOf(&value))
 	}
-	return t.recount(netns, uint64(n), func(c *bpfNamespace) *uint64 { return &c.Left })
+	return forgotten, t.recount(netns, uint64(n), func(c *bpfNamespace) *uint64 { return &c.Left })
 }
 
-// InventTimeWaits adds n timewait sockets to what is held, as if no program had been called for their ends.
-func (t *Tracer) InventTimeWaits(netns uint32, n int) error {
+// InventTimeWaits adds n timewait sockets to what is held, as if no program had been called for their ends. It returns
+// their ends.
+func (t *Tracer) InventTimeWaits(netns uint32, n int) (invented [][2]netip.AddrPort, err error) {
 	key, value, err := t.anyTimeWait(netns)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for i := range n {
 		phantom := key + uint64(i) + 1
+		value.Sport = uint16(i + 1)
 		if err := t.maps.Timewaits.Update(phantom, &value, ebpf.UpdateNoExist); err != nil {
-			return err
+			return nil, err
 		}
+		invented = append(invented, endsOf(&value))
 	}
-	return t.recount(netns, uint64(n), func(c *bpfNamespace) *uint64 { return &c.Entered })
+	return invented, t.recount(netns, uint64(n), func(c *bpfNamespace) *uint64 { return &c.Entered })
+}
+
+func endsOf(w *bpfTimewait) [2]netip.AddrPort {
+	return [2]netip.AddrPort{addrPort(w.Src, w.Sport), addrPort(w.Dst, w.Dport)}
 }
 
 func (t *Tracer) anyTimeWait(netns uint32) (key uint64, value bpfTimewait, err error) {

@@ -150,3 +150,6 @@ func (t *Tracer) TimeWaitTierNumber() int {
 	}
 	return int(t.tier)
 }
+
+// HooksAbsent says which optional hooks are not attached, why, and what is not seen without them.
+func (t *Tracer) HooksAbsent() []string { return t.absent }

@@ -40,6 +40,7 @@ type Tracer struct {
 	tier      Tier
 	probes    bool     // kernel memory can be read: not so under lockdown
 	refused   []string // what better tiers were tried, and why they do not work
+	absent    []string // optional hooks that could not be attached, and why
 	untested  string   // why the self-test could not be made; "" when it passed
 	timers    timers
 	timeWaits timeWaits

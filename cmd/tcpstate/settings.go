@@ -1,0 +1,151 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/tcpstate/tcpstate/internal/churn"
+	"github.com/tcpstate/tcpstate/internal/host"
+	"github.com/tcpstate/tcpstate/internal/netns"
+	"github.com/tcpstate/tcpstate/internal/report"
+	"github.com/tcpstate/tcpstate/internal/tracer"
+)
+
+// settings reads what is set in the network namespaces that are connected from, again and again: sysctls change, and
+// namespaces come and go.
+type settings struct {
+	tracer *tracer.Tracer
+	table  *churn.Table
+
+	places map[uint32]netns.Namespace
+	last   time.Time // when the settings were read
+	search time.Time // when namespaces were looked for
+}
+
+const (
+	// settingsEvery is how often settings are read; a namespace takes some 0.1 ms.
+	settingsEvery = time.Second
+	// searchEvery is how often namespaces are looked for that are not known: all processes are looked at for that.
+	searchEvery = 5 * time.Second
+)
+
+func newSettings(t *tracer.Tracer, table *churn.Table) *settings {
+	s := &settings{tracer: t, table: table}
+	s.find()
+	for inode := range s.places {
+		s.read(inode, false)
+	}
+	return s
+}
+
+// find looks for all namespaces.
+func (s *settings) find() {
+	s.search = time.Now()
+	s.places = make(map[uint32]netns.Namespace)
+	found, _, err := netns.List(netns.Options{})
+	if err != nil {
+		return // then nothing is known, and the report says so
+	}
+	for _, n := range found {
+		s.places[n.Inode] = n
+	}
+}
+
+// refresh reads the settings of the namespaces that have budgets, when it is time to.
+func (s *settings) refresh() {
+	if time.Since(s.last) < settingsEvery {
+		return
+	}
+	s.last = time.Now()
+	for inode := range s.inUse() {
+		s.read(inode, false)
+	}
+}
+
+// inUse are the namespaces that are connected from.
+func (s *settings) inUse() map[uint32]bool {
+	used := make(map[uint32]bool)
+	for _, b := range s.table.Budgets() {
+		used[b.Netns] = true
+	}
+	return used
+}
+
+// finish reads everything once more, with the ports that bind() has taken, which takes some milliseconds a namespace.
+func (s *settings) finish() {
+	s.find()
+	for inode := range s.inUse() {
+		s.read(inode, true)
+	}
+}
+
+// read hands the settings of a namespace to the table. One that cannot be read is not known, and the report says so.
+func (s *settings) read(inode uint32, blocked bool) {
+	place, ok := s.places[inode]
+	if !ok {
+		if time.Since(s.search) < searchEvery {
+			return
+		}
+		s.find()
+		if place, ok = s.places[inode]; !ok {
+			return
+		}
+	}
+	var found host.Settings
+	err := place.Do(func() (err error) {
+		if found, err = host.Read(); err != nil || !blocked {
+			return err
+		}
+		ports, known, err := s.tracer.BlockedPorts()
+		if known && err == nil {
+			set := host.PortSet(ports)
+			found.Blocked = &set
+		}
+		return err
+	})
+	if err != nil {
+		delete(s.places, inode) // it may have moved to another process: look again
+		return
+	}
+	s.table.SetHost(&found)
+}
+
+// namespaces are what the report says of each network namespace.
+func (s *settings) namespaces(check *tracer.TimeWaitCheck) []report.NamespaceInput {
+	kernel := make(map[uint32]uint64)
+	for _, n := range check.Namespaces {
+		if n.Kernel >= 0 {
+			kernel[n.Netns] = uint64(n.Kernel)
+		}
+	}
+	var spaces []report.NamespaceInput
+	unseen := make(map[uint32]string)
+	for _, u := range s.tracer.Unseen() {
+		unseen[u.Inode] = u.Why
+		spaces = append(spaces, report.NamespaceInput{Netns: u.Inode, Why: u.Why, TimeWait: countOf(kernel, u.Inode)})
+	}
+	for _, inode := range slices.Sorted(maps.Keys(s.places)) {
+		place := s.places[inode]
+		if _, known := unseen[inode]; known {
+			continue
+		}
+		n := report.NamespaceInput{Netns: inode, Seen: true, TimeWait: countOf(kernel, inode)}
+		var found host.Settings
+		if err := place.Do(func() (err error) { found, err = host.Read(); return err }); err != nil {
+			n.Seen, n.Why = false, err.Error()
+		} else {
+			n.Settings = &found
+		}
+		spaces = append(spaces, n)
+	}
+	return spaces
+}
+
+func countOf(counts map[uint32]uint64, inode uint32) *uint64 {
+	n, ok := counts[inode]
+	if !ok {
+		return nil
+	}
+	return &n
+}
