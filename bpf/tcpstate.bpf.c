@@ -13,7 +13,7 @@
 
 /* At most so many nodes of an ehash chain are looked at; the mean is 1.0, and a load factor of 1 is
  * a full table. */
-#define MAX_CHAIN 64
+#define MAX_CHAIN 32
 
 /* struct event, kind; the numbers are those of package event. */
 enum {

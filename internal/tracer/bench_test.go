@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 	"unsafe"
@@ -34,7 +36,7 @@ func BenchmarkProgram(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer stats.Close()
-	t := openIdle(b)
+	t := openIdle(b, Options{})
 	programs := append([]*ebpf.Program{emptyProgram(b)}, t.copies...)
 	ns := testnet.New(b)
 	connect(b, ns, 1000)
@@ -60,22 +62,28 @@ func BenchmarkProgram(b *testing.B) {
 }
 
 // openIdle opens a tracer whose records are read and thrown away.
-func openIdle(b *testing.B) *Tracer {
+func openIdle(b *testing.B, o Options) *Tracer {
 	b.Helper()
-	t, err := Open(Options{})
+	t, err := Open(o)
 	if err != nil {
 		b.Fatal(err)
 	}
+	b.Cleanup(func() { _ = t.Close() })
+	idle(b, t)
+	return t
+}
+
+// idle reads t's records and throws them away.
+func idle(b *testing.B, t *Tracer) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- t.Run(ctx, func(*event.Event) {}) }()
 	b.Cleanup(func() {
 		cancel()
-		if err := errors.Join(<-done, t.Close()); err != nil {
+		if err := <-done; err != nil {
 			b.Error(err)
 		}
 	})
-	return t
 }
 
 func emptyProgram(b *testing.B) *ebpf.Program {
@@ -157,6 +165,177 @@ func BenchmarkOpen(b *testing.B) {
 	}
 	b.ReportMetric(b.Elapsed().Seconds()*1000/float64(b.N), "ms-to-open")
 	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkCensus is how long a census takes where many TIME_WAITs are held, before the window (the first one, which
+// announces all) and within it, and the memory that they take in the kernel and in the figures of a report.
+func BenchmarkCensus(b *testing.B) {
+	testnet.RequireTracing(b)
+	for _, bc := range []struct {
+		held      int
+		limit     float64 // milliseconds
+		needsMiB  uint64  // free
+		memoryMax float64 // MiB
+	}{
+		{30_000, 50, 1 << 9, 0},
+		{300_000, 500, 1 << 11, 64},
+	} {
+		b.Run(strconv.Itoa(bc.held), func(b *testing.B) {
+			if free := freeMiB(b); free < bc.needsMiB {
+				b.Skipf("%d MiB free, want %d", free, bc.needsMiB)
+			}
+			ns := testnet.New(b)
+			defer ns.Close()
+			holdTimeWaits(b, ns, bc.held)
+			var first, again []float64
+			var kernel, heap float64
+			for b.Loop() {
+				c := takeCensus(b, ns.Inode(), bc.held)
+				first, again = append(first, c.first), append(again, c.again)
+				kernel, heap = max(kernel, c.kernel), max(heap, c.heap)
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(median(first), "first-ms")
+			b.ReportMetric(bc.limit, "first-ms-max")
+			b.ReportMetric(median(again), "ms")
+			b.ReportMetric(bc.limit, "ms-max")
+			if bc.memoryMax > 0 {
+				b.ReportMetric(kernel, "map-MiB")
+				b.ReportMetric(bc.memoryMax, "map-MiB-max")
+				b.ReportMetric(heap, "heap-MiB")
+				b.ReportMetric(bc.memoryMax, "heap-MiB-max")
+			}
+		})
+	}
+}
+
+// census is what one has cost.
+type census struct{ first, again, kernel, heap float64 } // milliseconds and MiB
+
+// takeCensus takes two with a new tracer, whose figures go where those of a report go.
+func takeCensus(b *testing.B, netns uint32, held int) (c census) {
+	b.Helper()
+	t, err := Open(Options{Tier: TierTimers, TimerCost: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer t.Close()
+	p := newPipeline(nil)
+	seen := 0
+	before := heapMiB()
+	began := time.Now()
+	err = t.firstCensus(func(e *event.Event) {
+		if e.Netns == netns && e.Kind == event.Existing {
+			seen++
+		}
+		p.emit(e)
+	})
+	c.first = milliseconds(time.Since(began))
+	c.heap = heapMiB() - before
+	if err != nil || seen != held {
+		b.Fatalf("%d of %d seen, %v", seen, held, err)
+	}
+	c.kernel = mapMiB(b, t.maps.Timewaits)
+	began = time.Now()
+	if err := t.census(p.emit); err != nil {
+		b.Fatal(err)
+	}
+	c.again = milliseconds(time.Since(began))
+	runtime.KeepAlive(p)
+	return c
+}
+
+// holdTimeWaits leaves so many, toward as few ports of the server as keep connect() fast: past half of the range it
+// searches long.
+func holdTimeWaits(b *testing.B, ns *testnet.Namespace, n int) {
+	b.Helper()
+	ns.Do(b, func() {
+		testnet.Sysctl("net.ipv4.tcp_max_tw_buckets", strconv.Itoa(2*n))
+		testnet.Sysctl("net.ipv4.tcp_tw_reuse", "0")
+	})
+	const fast = 12_000
+	for left := n; left > 0; left -= fast {
+		connect(b, ns, min(left, fast))
+	}
+	ns.Do(b, func() {
+		testnet.Until("all to be in TIME_WAIT", func() bool { return testnet.ReadSockstat().TimeWait >= n })
+	})
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func heapMiB() float64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapInuse) / (1 << 20)
+}
+
+func freeMiB(b *testing.B) uint64 {
+	b.Helper()
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		b.Fatal(err)
+	}
+	return uint64(info.Freeram) * uint64(info.Unit) >> 20
+}
+
+// mapMiB is the memory of a map as fdinfo shows it: since 6.4 what it takes now, before what it could take.
+func mapMiB(b *testing.B, m *ebpf.Map) float64 {
+	b.Helper()
+	text, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(m.FD()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "memlock:")
+	line, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.ParseUint(strings.TrimSpace(line), 10, 64)
+	if err != nil {
+		b.Fatalf("memory of a map: %v", err)
+	}
+	return float64(n) / (1 << 20)
+}
+
+// BenchmarkTimers is what following TIME_WAIT costs a connection where functions cannot be hooked: the hooks that run
+// for every timer, and looking the new timewait socket up and remembering it. What an empty program takes in their
+// place, which is the measuring mostly, is subtracted.
+func BenchmarkTimers(b *testing.B) {
+	testnet.RequireTracing(b)
+	const connections = 1000
+	stats, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer stats.Close()
+	with := openIdle(b, Options{Tier: TierTimers, TimerCost: 1})
+	without := openLocked(b, TierCensus) // looks nothing up
+	idle(b, without)
+	programs := []*ebpf.Program{
+		emptyProgram(b), with.copies[0], without.copies[0], with.timers.cancel, with.timers.start,
+	}
+	ns := testnet.New(b)
+	connect(b, ns, connections)
+	var timers, runsEach, lookup []float64
+	for b.Loop() {
+		before := runs(b, programs)
+		connect(b, ns, connections)
+		after := runs(b, programs)
+		empty := meanRuns(before[:1], after[:1])[0]
+		cost := func(i int) (ns, times float64) {
+			times = float64(after[i].RunCount - before[i].RunCount)
+			return (float64(after[i].Runtime-before[i].Runtime) - times*empty) / connections, times / connections
+		}
+		cancel, canceled := cost(3)
+		start, started := cost(4)
+		main, _ := cost(1)
+		less, _ := cost(2)
+		timers, runsEach, lookup = append(timers, cancel+start), append(runsEach, canceled+started), append(lookup, main-less)
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(median(runsEach), "timers/connection")
+	b.ReportMetric(median(timers), "timers-ns/connection")
+	b.ReportMetric(median(lookup), "lookup-ns/connection")
+	b.ReportMetric(median(timers)+median(lookup), "ns/connection")
 }
 
 // The two benchmarks of the user side do the same with records, once from memory and once from a ring. One operation is

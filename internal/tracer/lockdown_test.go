@@ -3,8 +3,10 @@ package tracer
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,23 +38,25 @@ func TestLockdownIsFoundOut(t *testing.T) {
 	}
 }
 
-// What is left when the kernel refuses to be looked into: all events and owners; TIME_WAIT is inferred, and says so.
+// What is left when the kernel refuses to be looked into: all events and owners. Where functions can be hooked, TIME_WAIT
+// is exact all the same, and elsewhere inferred, which it says.
 func TestLockdownLeavesAllEvents(t *testing.T) {
 	testnet.RequireTracing(t)
-	tr := openLocked(t)
+	tiers := []Tier{TierCensus}
+	if functionHooks() == nil {
+		tiers = append(tiers, TierFunctions)
+	}
+	for _, tier := range tiers {
+		t.Run(tier.String(), func(t *testing.T) { testLocked(t, tier) })
+	}
+}
+
+func testLocked(t *testing.T, tier Tier) {
+	tr := openLocked(t, tier)
 	ns := testnet.New(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	go ns.Do(t, func() {
-		defer cancel()
-		l := testnet.Listen(testnet.Server, 80)
-		c := testnet.Dial(l.Local)
-		d := l.Accept()
-		c.Close()
-		d.Close()
-		l.Close()
-		testnet.Until("the timewait socket", func() bool { return testnet.ReadSockstat().TimeWait == 1 })
-	})
+	var begin sync.Once
 	type story struct {
 		kind  event.Kind
 		dir   event.Direction
@@ -61,6 +65,20 @@ func TestLockdownLeavesAllEvents(t *testing.T) {
 		comm  string
 	}
 	got := map[story]int{}
+	tr.drained = func() { // the census is over
+		begin.Do(func() {
+			go ns.Do(t, func() {
+				defer cancel()
+				l := testnet.Listen(testnet.Server, 80)
+				c := testnet.Dial(l.Local)
+				d := l.Accept()
+				c.Close()
+				d.Close()
+				l.Close()
+				testnet.Until("the timewait socket", func() bool { return testnet.ReadSockstat().TimeWait == 1 })
+			})
+		})
+	}
 	err := tr.Run(ctx, func(e *event.Event) {
 		if e.Netns == ns.Inode() {
 			got[story{e.Kind, e.Direction, e.Basis, e.Owner.PID, e.Owner.Comm.String()}]++
@@ -69,26 +87,30 @@ func TestLockdownLeavesAllEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pid := uint32(os.Getpid())
-	comm := ownComm(t)
-	for _, want := range []struct {
-		kind  event.Kind
-		dir   event.Direction
-		basis event.Basis
-	}{
-		{event.Connect, event.Outbound, 0}, {event.Accept, event.Inbound, 0},
-		{event.TimeWait, event.Outbound, event.Inferred}, {event.Close, event.Inbound, 0},
-	} {
-		found := 0
-		for s, n := range got {
-			// without looking around, comm is that of the thread, which a Go program does not name
-			if s.kind == want.kind && s.dir == want.dir && s.basis == want.basis && s.pid == pid && s.comm == comm {
-				found += n
-			}
-		}
-		if found != 1 {
-			t.Errorf("%d events %s %s %s of pid %d, want 1; all: %v", found, want.kind, want.dir, want.basis, pid, got)
-		}
+	pid, comm := uint32(os.Getpid()), ownComm(t)
+	wants := map[story]int{ // without looking around, comm is that of the thread, which a Go program does not name
+		{event.Connect, event.Outbound, 0, pid, comm}: 1, {event.Accept, event.Inbound, 0, pid, comm}: 1,
+		{event.TimeWait, event.Outbound, event.Inferred, pid, comm}: 1, {event.Close, event.Inbound, 0, pid, comm}: 1,
+	}
+	known := tier == TierFunctions
+	if known {
+		delete(wants, story{event.TimeWait, event.Outbound, event.Inferred, pid, comm})
+		wants[story{event.TimeWait, event.Outbound, 0, pid, comm}] = 1
+		wants[story{event.Open, event.Outbound, 0, pid, comm}] = 1
+	}
+	if !maps.Equal(got, wants) {
+		t.Errorf("%v, want %v", got, wants)
+	}
+	if tr.TimeWaitsKnown() != known || (tr.TimeWaitTierNumber() != 0) != known {
+		t.Errorf("how many are held is said to be known: %t, tier %d", tr.TimeWaitsKnown(), tr.TimeWaitTierNumber())
+	}
+	// The kernel's own count and its ports cannot be read.
+	check, err := tr.TimeWaitCheck()
+	if err != nil || check.Known || check.Exact() {
+		t.Errorf("%+v, %v", check, err)
+	}
+	if _, known, err := tr.BlockedPorts(); known || err != nil {
+		t.Errorf("ports taken by bind() are said to be known: %t, %v", known, err)
 	}
 }
 
@@ -102,9 +124,9 @@ func ownComm(t *testing.T) string {
 }
 
 // openLocked is Open on a kernel that refuses bpf_probe_read_kernel.
-func openLocked(t *testing.T) *Tracer {
+func openLocked(t testing.TB, tier Tier) *Tracer {
 	t.Helper()
-	tr := &Tracer{seenLosses: map[bpfLossKey]bpfLoss{}, tick: defaultTick, tier: TierCensus}
+	tr := &Tracer{seenLosses: map[bpfLossKey]bpfLoss{}, tick: defaultTick, tier: tier, timers: timers{most: 1}}
 	t.Cleanup(func() {
 		if err := tr.Close(); err != nil {
 			t.Error(err)

@@ -122,10 +122,14 @@ func TestBlockedPortsAreThoseThatConnectCannotChoose(t *testing.T) {
 			t.Errorf("port %d (%s): blocked is %t, is said to be %t", port, names[port-first], is, said)
 		}
 	}
-	for port, is := range blocked {
-		if name := names[port-first]; is == (name == "nobody's" || name == "a plain connection's" || name == "nobody's, either") {
-			t.Errorf("port %d (%s): blocked is %t: the test is wrong", port, name, is)
+	n := 0
+	for _, is := range blocked {
+		if is {
+			n++
 		}
+	}
+	if n < 5 || len(blocked)-n < 3 {
+		t.Errorf("%d of %d ports are blocked: too few, or too many, for this test", n, len(blocked))
 	}
 }
 

@@ -26,12 +26,10 @@ func TestSelfTestFindsSilentHooks(t *testing.T) {
 		{TierTimers, "timewait_timer_cancel", "0 ends"},
 		{TierTimers, "inet_sock_set_state", "no connect was seen"},
 	} {
+		if tc.tier == TierFunctions && functionHooks() != nil {
+			continue // is refused before any self-test: TestAutoTakesTheBestThatWorks
+		}
 		t.Run(tc.tier.String()+"/"+tc.silent, func(t *testing.T) {
-			if tc.tier == TierFunctions {
-				if err := functionHooks(); err != nil {
-					testnet.Lacks(t, "programs at functions", err)
-				}
-			}
 			err := attachWithout(t, tc.tier, tc.silent)
 			var unfit *unfitError
 			switch {
