@@ -83,7 +83,24 @@ enum {
 	PF_KTHREAD = 0x00200000, /* include/linux/sched.h */
 	S_IFMT = 0170000,	 /* include/uapi/linux/stat.h */
 	S_IFSOCK = 0140000,
-	EADDRNOTAVAIL = 99, /* include/uapi/asm-generic/errno.h */
+	SOCK_STREAM = 1, /* include/linux/net.h */
+};
+
+/* include/uapi/asm-generic/errno-base.h and errno.h */
+enum {
+	EPERM = 1,
+	EACCES = 13,
+	EINVAL = 22,
+	EADDRINUSE = 98,
+	EADDRNOTAVAIL = 99,
+	ENETDOWN = 100,
+	ENETUNREACH = 101,
+	EHOSTUNREACH = 113,
+};
+
+/* include/uapi/linux/bpf.h. bpf_task_pt_regs() came with 5.15. */
+enum bpf_func_id {
+	BPF_FUNC_task_pt_regs = 175,
 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -226,6 +243,8 @@ struct sock_cgroup_data___before_5_15 {
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_protocol;
+	__u16 sk_type;
+	struct dst_entry *sk_dst_cache;
 	__u8 sk_shutdown;
 	int sk_err;
 	struct sock_cgroup_data sk_cgrp_data;
@@ -263,6 +282,7 @@ struct tcp_sock {
 	__u32 data_segs_out;
 	__u32 total_retrans;
 	__u32 lsndtime;
+	__u32 write_seq;
 	__u64 tcp_clock_cache;
 };
 
@@ -297,6 +317,8 @@ struct inet_bind_bucket {
 	struct hlist_node node;
 };
 
+struct files_struct;
+
 struct css_set {
 	struct cgroup *dfl_cgrp;
 };
@@ -309,6 +331,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct css_set *cgroups;
 	struct nsproxy *nsproxy;
+	struct files_struct *files;
 	unsigned int flags;
 	int tgid;
 	char comm[16];
@@ -323,8 +346,32 @@ struct file {
 	void *private_data;
 };
 
+/* include/linux/net.h */
 struct socket {
 	struct sock *sk;
+	struct file *file;
+};
+
+/* include/linux/fdtable.h */
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+/* The registers with which user space entered the kernel. */
+struct pt_regs___amd64 {
+	unsigned long di;
+	unsigned long si;
+	unsigned long dx;
+};
+
+struct pt_regs___arm64 {
+	__u64 regs[31];
+	__u64 orig_x0; /* regs[0] has the result by then */
 };
 
 struct seq_file;

@@ -25,6 +25,7 @@ enum {
 	OPEN = 7,     /* a connection or timewait socket that is there at the end */
 	EXISTING = 8, /* ... that was there at the beginning */
 	TIME_WAIT_END = 9,
+	BIND_FAILED = 10,
 };
 
 enum {
@@ -60,6 +61,9 @@ enum {
 	EXPIRED = 4,
 	REUSED = 5,
 	KILLED = 6,
+	NO_ROUTE = 7,
+	NOT_LOCAL = 8,
+	PORT_TAKEN = 9,
 };
 
 /* Beside errnos. */
@@ -1089,5 +1093,6 @@ int open_connections(struct bpf_iter__bpf_map_elem *ctx)
 }
 
 #include "census.h"
+#include "syscalls.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -249,6 +249,7 @@ type bounds struct {
 	timeWaits number
 	tier      tier
 	timerCost percent
+	syscalls  bool
 }
 
 func boundFlags(cmd *cobra.Command, b *bounds) {
@@ -262,10 +263,12 @@ func boundFlags(cmd *cobra.Command, b *bounds) {
 	flags.Var(&b.timeWaits, "time-waits", "how many TIME_WAITs are remembered at once; each takes 128 bytes of the kernel's memory while it is held")
 	flags.Var(&b.tier, "time-wait-by", "how TIME_WAIT is followed: "+strings.Join(tracer.TierNames(), ", "))
 	flags.Var(&b.timerCost, "timer-cost", "how much of a CPU --time-wait-by timers may take; above it, ends are found by a census")
+	flags.BoolVar(&b.syscalls, "syscalls", true, "also hook the ends of bind() and connect(), for failures that change no socket's state; every system call then takes some 30 ns longer")
 }
 
 func (b *bounds) options() tracer.Options {
 	return tracer.Options{
 		RingBytes: b.ring.bytes, Sockets: b.sockets.n, TimeWaits: b.timeWaits.n, Tier: b.tier.Tier, TimerCost: b.timerCost.part,
+		Syscalls: b.syscalls,
 	}
 }

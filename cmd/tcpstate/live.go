@@ -156,6 +156,7 @@ func lossLine(l tracer.Loss) string {
 		{l.Repeated, "events may have been counted twice"},
 		{l.Sockets, "connections were not remembered (--sockets raises the bound)"},
 		{l.TimeWaits, "TIME_WAITs were not remembered (--time-waits raises the bound)"},
+		{l.Calls, "calls of bind() and connect() ended unseen, which matters for those that failed at once"},
 		{l.ChainCut, "ends could not be looked up in the kernel's table"},
 	} {
 		if part.n > 0 {

@@ -214,6 +214,8 @@ const (
 	bpfProgSettleEnds          = "settle_ends"
 	bpfProgSocketHolders       = "socket_holders"
 	bpfProgSweepTimewaits      = "sweep_timewaits"
+	bpfProgSysExitBind         = "sys_exit_bind"
+	bpfProgSysExitConnect      = "sys_exit_connect"
 	bpfProgTimewaitAlloc       = "timewait_alloc"
 	bpfProgTimewaitKill        = "timewait_kill"
 	bpfProgTimewaitSchedule    = "timewait_schedule"
@@ -289,6 +291,8 @@ type bpfProgramSpecs struct {
 	SettleEnds          *ebpf.ProgramSpec `ebpf:"settle_ends"`
 	SocketHolders       *ebpf.ProgramSpec `ebpf:"socket_holders"`
 	SweepTimewaits      *ebpf.ProgramSpec `ebpf:"sweep_timewaits"`
+	SysExitBind         *ebpf.ProgramSpec `ebpf:"sys_exit_bind"`
+	SysExitConnect      *ebpf.ProgramSpec `ebpf:"sys_exit_connect"`
 	TimewaitAlloc       *ebpf.ProgramSpec `ebpf:"timewait_alloc"`
 	TimewaitKill        *ebpf.ProgramSpec `ebpf:"timewait_kill"`
 	TimewaitSchedule    *ebpf.ProgramSpec `ebpf:"timewait_schedule"`
@@ -421,6 +425,8 @@ type bpfPrograms struct {
 	SettleEnds          *ebpf.Program `ebpf:"settle_ends"`
 	SocketHolders       *ebpf.Program `ebpf:"socket_holders"`
 	SweepTimewaits      *ebpf.Program `ebpf:"sweep_timewaits"`
+	SysExitBind         *ebpf.Program `ebpf:"sys_exit_bind"`
+	SysExitConnect      *ebpf.Program `ebpf:"sys_exit_connect"`
 	TimewaitAlloc       *ebpf.Program `ebpf:"timewait_alloc"`
 	TimewaitKill        *ebpf.Program `ebpf:"timewait_kill"`
 	TimewaitSchedule    *ebpf.Program `ebpf:"timewait_schedule"`
@@ -445,6 +451,8 @@ func (p *bpfPrograms) Close() error {
 		p.SettleEnds,
 		p.SocketHolders,
 		p.SweepTimewaits,
+		p.SysExitBind,
+		p.SysExitConnect,
 		p.TimewaitAlloc,
 		p.TimewaitKill,
 		p.TimewaitSchedule,

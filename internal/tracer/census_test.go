@@ -150,7 +150,7 @@ func TestCensusDuringChurn(t *testing.T) {
 		var kids churners
 		ns.Do(t, func() { kids = manyReuses() })
 		defer ns.Do(t, func() { kids.stop() })
-		const times = 5
+		const times = 3
 		for range times {
 			ns.Do(t, func() { kids.start(time.Second) })
 			r := startTrace(t, o).watch(ns)

@@ -44,6 +44,9 @@ func (t *Tracer) convert(raw *bpfEvent, ev *event.Event) {
 	ev.Owner.PID, ev.Owner.CgroupID = raw.Owner.Pid, raw.Owner.CgroupId
 	ev.Owner.Comm, ev.Owner.Basis = raw.Owner.Comm, event.OwnerBasis(raw.Owner.Basis)
 	ev.Local, ev.Remote = addrPort(raw.Src, raw.Sport), addrPort(raw.Dst, raw.Dport)
+	if ev.Kind == event.BindFailed {
+		ev.Remote = netip.AddrPort{} // bind() names none
+	}
 	ev.OldState, ev.NewState, ev.Substate = event.State(raw.OldState), event.State(raw.NewState), event.State(raw.Substate)
 	ev.ClosedBy = event.Closer(raw.ClosedBy)
 	ev.Error, ev.Basis, ev.Cause = event.Error(raw.Error), event.Basis(raw.Basis), event.Cause(raw.Cause)

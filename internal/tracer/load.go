@@ -45,6 +45,9 @@ type Options struct {
 	Tick time.Duration
 	// Listeners are known to listen already: see [Tracer.AddListeners].
 	Listeners []event.Listener
+	// Syscalls also traces failures that change no socket's state: bind() for want of a port, connect() for want of a route.
+	// Each system call of the host then takes some 30 ns longer. Where it cannot be had, [Tracer.HooksAbsent] says why.
+	Syscalls bool
 	// Drained, if set, is called when all records there were have been handed on: a good moment to flush output.
 	Drained func()
 }
@@ -121,6 +124,13 @@ func (t *Tracer) openTier(o Options, tier Tier) (err error) {
 func (t *Tracer) load(o Options) error {
 	t.probes = true
 	err := t.loadWith(o, true)
+	if err != nil && o.Syscalls { // they are optional: is it they that the kernel refuses?
+		without := o
+		without.Syscalls = false
+		if t.loadWith(without, true) == nil {
+			t.syscallsRefused, err = err, nil
+		}
+	}
 	var ve *ebpf.VerifierError
 	if errors.As(err, &ve) && strings.Contains(fmt.Sprintf("%+v", ve), "bpf_probe_read") {
 		t.probes = false
@@ -165,6 +175,9 @@ func (t *Tracer) loadWith(o Options, probeReads bool) error {
 	}
 	if err := spec.Variables["testing_port"].Set(uint32(nothingYet)); err != nil {
 		return fmt.Errorf("set port under test: %w", err)
+	}
+	if !probeReads || !o.Syscalls {
+		removeSyscalls(spec)
 	}
 	copies := furtherCopies()
 	for name := range spec.Programs {
@@ -214,6 +227,7 @@ func (t *Tracer) loadSpec(spec *ebpf.CollectionSpec, copies int) error {
 	for n := 1; n <= copies; n++ {
 		t.copies = append(t.copies, collection.DetachProgram(furtherCopy(n)))
 	}
+	t.syscallPrograms = detachSyscallPrograms(collection)
 	t.programs = make(map[string]*ebpf.Program)
 	for name := range collection.Programs {
 		t.programs[name] = collection.DetachProgram(name)
@@ -258,6 +272,7 @@ func (t *Tracer) attach() error {
 			return fmt.Errorf("attach inet_sock_set_state: %w", err)
 		}
 	}
+	t.absent = t.attachSyscalls()
 	return nil
 }
 

@@ -3,6 +3,7 @@ package tracer
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"github.com/cilium/ebpf"
 
@@ -31,6 +32,9 @@ type Loss struct {
 	ChainCut uint64
 	// TimeWaits is how many timewait sockets could not be remembered because Options.TimeWaits were held already.
 	TimeWaits uint64
+	// Calls is how many calls of bind() and connect() ended unseen. Connections are seen by other means: only calls that
+	// failed without a change of state can be missing, and most calls are none of these.
+	Calls uint64
 	// Rescued is how many transitions a further copy of the program handled: not lost, but worth knowing.
 	Rescued uint64
 }
@@ -59,6 +63,9 @@ func (t *Tracer) Loss() (Loss, error) {
 	var misses uint64 // kernels that refuse nothing count nothing
 	if err == nil {
 		misses = stats.RecursionMisses
+	}
+	if l.Calls, err = t.missedCalls(); err != nil {
+		return Loss{}, err
 	}
 	l.Recursion = misses - min(misses, l.Rescued)
 	l.Repeated = l.Rescued - min(misses, l.Rescued)
@@ -140,6 +147,9 @@ func (t *Tracer) emitLoss(key *bpfLossKey, now, before bpfLoss, emit func(*event
 		ConnectTime:    event.Unknown,
 		Idle:           event.Unknown,
 		Remaining:      event.Unknown,
+	}
+	if ev.Of == event.BindFailed {
+		ev.Remote = netip.AddrPort{}
 	}
 	if key.Flags&flagDirectionInferred != 0 {
 		ev.DirectionBasis = event.Inferred

@@ -259,6 +259,16 @@ func (r *recorder) all(tb testing.TB) []event.Event {
 	return r.events
 }
 
+// agrees reports whether a comparison with the kernel's count agreed in this namespace. Others are at work in others.
+func (r *recorder) agrees(c tracer.TimeWaitCheck) bool {
+	for _, n := range c.Namespaces {
+		if n.Netns == r.ns.Inode() && n.Kernel >= 0 && n.Ours != n.Kernel {
+			return false
+		}
+	}
+	return c.Known
+}
+
 // timeWaitsByKernel are the namespace's timewait sockets as the kernel lists them.
 func (r *recorder) timeWaitsByKernel(tb testing.TB) map[ends]event.State {
 	tb.Helper()
@@ -315,7 +325,7 @@ func (r *recorder) stopAndCompare(tb testing.TB) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if !check.Exact() {
+	if !r.agrees(check) {
 		tb.Errorf("the last comparison with the kernel's count: %+v", check)
 	}
 }

@@ -3,6 +3,8 @@ package tracer
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -101,6 +103,10 @@ func (t *Tracer) Hooks() []string {
 		hooks = append(hooks, "not used for TIME_WAIT: "+why)
 	}
 	hooks = append(hooks, t.timeWaitHooks())
+	for _, name := range slices.Sorted(maps.Keys(t.syscallPrograms)) {
+		hooks = append(hooks, "syscalls:"+name)
+	}
+	hooks = append(hooks, t.absent...)
 	if t.untested != "" {
 		hooks = append(hooks, "the hooks for TIME_WAIT could not be tested: "+t.untested)
 	}

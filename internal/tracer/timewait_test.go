@@ -1,9 +1,12 @@
 package tracer_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/tcpstate/tcpstate/internal/event"
 	"github.com/tcpstate/tcpstate/internal/testnet"
@@ -71,6 +74,13 @@ func manyReuses() churners {
 		"ip_local_port_range": "30000 30599", "tcp_tw_reuse": "1", "tcp_fin_timeout": "1", "tcp_max_tw_buckets": "2000",
 	} {
 		testnet.Sysctl("net.ipv4."+name, value)
+	}
+	if testnet.HasIPv6() {
+		testnet.Until("IPv6 to have its routes", func() bool {
+			s := testnet.NewSocket(testnet.Server6)
+			defer s.Close()
+			return errors.Is(s.Connect(addrPort(testnet.Server6, 1)), unix.ECONNREFUSED)
+		})
 	}
 	return startChurn(3)
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"sync/atomic"
@@ -37,16 +38,19 @@ type Tracer struct {
 	drained func()
 	tick    time.Duration
 
-	tier      Tier
-	probes    bool     // kernel memory can be read: not so under lockdown
-	refused   []string // what better tiers were tried, and why they do not work
-	absent    []string // optional hooks that could not be attached, and why
-	untested  string   // why the self-test could not be made; "" when it passed
-	timers    timers
-	timeWaits timeWaits
-	unseen    []Unseen
-	stop      atomic.Bool // asks read to return
-	ended     bool        // the window has ended
+	tier            Tier
+	probes          bool                     // kernel memory can be read: not so under lockdown
+	refused         []string                 // what better tiers were tried, and why they do not work
+	syscallPrograms map[string]*ebpf.Program // those of bpf/syscalls.h that were loaded
+	syscallsRefused error                    // why the kernel did not load them
+	syscallHooks    []io.Closer
+	absent          []string // optional hooks that could not be attached, and why
+	untested        string   // why the self-test could not be made; "" when it passed
+	timers          timers
+	timeWaits       timeWaits
+	unseen          []Unseen
+	stop            atomic.Bool // asks read to return
+	ended           bool        // the window has ended
 
 	seenLosses map[bpfLossKey]bpfLoss
 	lossCount  uint64
@@ -186,7 +190,7 @@ func (t *Tracer) Close() error { return t.free() }
 
 func (t *Tracer) free() error {
 	var errs []error
-	errs = append(errs, t.unlink())
+	errs = append(errs, t.unlink(), t.closeSyscalls())
 	if t.reader != nil {
 		errs = append(errs, t.reader.Close())
 		t.reader = nil
@@ -205,7 +209,7 @@ func (t *Tracer) free() error {
 
 // unlink detaches in the reverse order of attaching: a further copy must not be left without those before it.
 func (t *Tracer) unlink() error {
-	errs := []error{t.timers.detach()}
+	errs := []error{t.detachSyscalls(), t.timers.detach()}
 	for _, l := range slices.Backward(t.links) {
 		errs = append(errs, l.Close())
 	}
