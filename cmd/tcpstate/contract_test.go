@@ -11,10 +11,12 @@ import (
 )
 
 // What JSON has to look like is written down as a value: a map is an object that has at least these names, a slice is
-// an array of its one element, "numbers" an object of numbers, and a word the type, with ? for "or null".
+// an array of its one element, "numbers" an object of numbers, and a word the type, with ? for "or null". More than a
+// word is null, or what it says, as an orNull.
 type (
 	object = map[string]any
 	array  = []any
+	orNull struct{ contract any }
 )
 
 var serviceContract = object{
@@ -28,6 +30,13 @@ var traceContract = object{
 	"old_state": "string?", "new_state": "string?", "error": "string?", "error_basis": "string?", "closed_by": "string?",
 	"lifetime_seconds": "number?", "connect_seconds": "number?", "sent_bytes": "number?", "received_bytes": "number?",
 	"sent_segments": "number?", "received_segments": "number?", "retransmits": "number?",
+	"direction_basis": "string?", "owner_basis": "string?", "substate": "string?", "cause": "string?", "cause_basis": "string?",
+	"preexisting": "bool", "idle_seconds": "number?", "exchanges": "number?", "auto_port": "bool?",
+}
+
+// kinds are all that a line of a trace can be.
+var kinds = []string{
+	"connect", "accept", "connect_failed", "bind_failed", "close", "time_wait", "time_wait_end", "lost",
 }
 
 var quantilesContract = object{"p50": "number?", "p90": "number?", "p99": "number?", "max": "number?"}
@@ -47,16 +56,50 @@ var reportContract = object{
 		"opened": "number", "closed": "number", "failed": "numbers",
 		"closed_by": object{"local": "number", "remote": "number", "both": "number", "reset": "number"},
 		"open":      object{"now": "number", "peak": "number"}, "opened_per_second": "number",
-		"time_wait":        object{"entered": "number", "now": "number?"},
+		"time_wait": object{
+			"entered": "number", "now": "number?", "existing": "number", "fin_wait2": "number?", "overflowed": "number", "ended": "number",
+			"ended_by": object{"expired": "number", "reused": "number", "killed": "number", "unknown": "number"},
+		},
 		"lifetime_seconds": quantilesContract, "connect_seconds": quantilesContract,
 		"sent_bytes": "number", "received_bytes": "number",
 		"verdict": object{"name": "string?", "evidence": array{"string"}, "advice": array{"string"}},
 	}},
+	"ports": orNull{array{portsContract}}, "ports_omitted": "number",
+	"bind_failures": array{object{
+		"service": serviceContract, "netns": "number?", "local": object{"addr": "string?", "port": "number?"}, "since": "time?",
+		"exhausted": "number", "taken": "number", "not_local": "number",
+	}},
+	"bind_failures_omitted": "number",
+	"time_wait": orNull{object{
+		"tier": "number", "how": "string", "exact": "bool", "now": "number", "kernel": "number?", "checks": "number",
+		"differences": "number", "censuses": "number", "repaired": "number",
+	}},
+	"namespaces": array{object{
+		"netns": "number?", "seen": "bool", "why_unseen": "string", "time_wait": object{"now": "number?", "kernel": "number?"},
+		"port_range": orNull{array{"number"}}, "reserved": "number?", "tcp_tw_reuse": "number?",
+		"tcp_tw_reuse_delay_seconds": "number?", "tcp_timestamps": "bool?", "tcp_max_tw_buckets": "number?",
+		"tcp_fin_timeout_seconds": "number?",
+	}},
+	"namespaces_omitted": "number", "hooks_absent": array{"string"},
+}
+
+var portsContract = object{
+	"netns": "number?", "src": "string?", "dst": object{"addr": "string?", "port": "number?"},
+	"range": orNull{array{"number"}}, "reserved": "number?", "capacity": "number?", "used": "number", "used_ratio": "number?",
+	"by_state": "numbers", "opened_per_second": "number?", "seconds_to_exhaustion": "number?", "exhausted": "number",
+	"blocked": "number?", "reusable": "number", "basis": "string", "opened": "number", "tuple_in_use": "number",
+	"slow_connects": "number", "slow_since": "time?", "connect_seconds_before_half": orNull{quantilesContract},
+	"connect_seconds_past_half": orNull{quantilesContract}, "bound_connects": "number", "bind_exhausted": "number",
+	"services": array{"string"}, "services_omitted": "number",
 }
 
 // breaches are all ways in which v is not what the contract says.
 func breaches(path string, contract, v any) (all []string) {
 	switch c := contract.(type) {
+	case orNull:
+		if v != nil {
+			return breaches(path, c.contract, v)
+		}
 	case object:
 		o, ok := v.(object)
 		if !ok {
@@ -119,6 +162,9 @@ func (p *process) jsonLines(tb testing.TB) []object {
 		e := parse(tb, line)
 		if all := breaches("event", traceContract, e); all != nil {
 			tb.Fatalf("%q in line %d: %s", all, len(events)+1, line)
+		}
+		if !slices.Contains(kinds, get(e, "kind")) {
+			tb.Fatalf("no such kind in line %d: %s", len(events)+1, line)
 		}
 		events = append(events, e)
 	}

@@ -84,15 +84,21 @@ func trace(tb testing.TB, args ...string) *process {
 	return traceAll(tb, args)[0]
 }
 
-// traceAll starts several at once and waits until all trace. Their ring buffers are large unless args say otherwise:
+// atOnce is how many may load at the same time: each takes a CPU for a second.
+const atOnce = 2
+
+// traceAll starts several and waits until all trace. Their ring buffers are large unless args say otherwise:
 // tests of other packages run at the same time, and what those do must not push out the details that are looked for.
 func traceAll(tb testing.TB, lines ...[]string) []*process {
 	tb.Helper()
 	testnet.RequireTracing(tb)
 	var started []*process
-	for _, args := range lines {
+	for i, args := range lines {
 		if !slices.Contains(args, "--ring") {
 			args = append(slices.Clone(args), "--ring", "32M")
+		}
+		if i >= atOnce {
+			started[i-atOnce].untilTracing(tb)
 		}
 		started = append(started, command(args...).start(tb))
 	}

@@ -24,6 +24,8 @@ func init() {
 		"client":  childClient,
 		"server":  childServer,
 		"limited": childLimited,
+		"caller":  childCaller,
+		"keeper":  childKeeper,
 	})
 }
 
@@ -31,6 +33,8 @@ func init() {
 func childServer(args []string) {
 	testnet.SetComm(args[0])
 	l := testnet.Listen(netip.MustParseAddr(args[1]), 0)
+	// Programs that load at the same time can take long before the first call.
+	testnet.Must(unix.SetsockoptTimeval(l.FD(), unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{}))
 	fmt.Println(l.Local)
 	for {
 		c := l.Accept()
