@@ -12,6 +12,9 @@ struct {
 	__type(value, __u32);
 } visited SEC(".maps");
 
+/* The hash table that walk_timewaits went over, a struct inet_hashinfo. */
+volatile __u64 walked_table;
+
 /* Is this the timewait socket of a connection? inet_twsk_kill() unlinks it. */
 static __always_inline bool is_hashed(struct sock_common *skc)
 {
@@ -74,7 +77,7 @@ static __noinline int meet_timewait(struct tcp_timewait_sock *tw)
 	__u64 timer = (__u64)&tw->tw_sk.tw_timer;
 	struct timewait t = {};
 
-	if (!is_hashed(skc))
+	if ((__u64)HASHINFO(skc->skc_net.net, LOAD) == walked_table || !is_hashed(skc))
 		return 0;
 	if (skc->skc_family != AF_INET6 || (!to->in6_u.u6_addr32[0] && !to->in6_u.u6_addr32[1] &&
 					    to->in6_u.u6_addr32[2] == bpf_htonl(0xffff))) {
@@ -167,6 +170,7 @@ int walk_timewaits(struct bpf_iter__bpf_map_elem *ctx)
 	if (!key)
 		return 0;
 	run = *key;
+	walked_table = (__u64)info;
 	slot = (__u64)run * chains / EHASH_RUNS;
 	end = ((__u64)run + 1) * chains / EHASH_RUNS;
 	if (slot == end)
@@ -360,13 +364,28 @@ int held_timewaits(struct bpf_iter__bpf_map_elem *ctx)
 	return 0;
 }
 
-/* A census of t's namespace did not meet it. */
-static __always_inline bool is_missing(const struct timewait *t)
+/* Did the census go over the namespace? It did when the table of all was walked and is the
+ * namespace's; or when its sockets were listed. One that is gone has none. */
+static __always_inline bool was_visited(__u32 netns)
 {
-	__u32 netns = t->netns;
+	struct namespace *ns = bpf_map_lookup_elem(&namespaces, &netns);
 	__u32 *round = bpf_map_lookup_elem(&visited, &netns);
 
-	return t->life == LIVE && t->round != census_round && round && *round == census_round;
+	if (round && *round == census_round)
+		return true;
+	if (ns && probe_reads) {
+		struct net *net = (void *)ns->net;
+
+		return BPF_CORE_READ(net, ns.inum) != netns ||
+		       (__u64)HASHINFO(net, BPF_CORE_READ) == walked_table;
+	}
+	return false;
+}
+
+/* A census did not meet it. */
+static __always_inline bool is_missing(const struct timewait *t)
+{
+	return t->life == LIVE && t->round != census_round && was_visited(t->netns);
 }
 
 /* Deletes the entries of map timewaits whose socket is gone; after a census also those that it

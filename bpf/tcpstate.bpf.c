@@ -785,6 +785,8 @@ static __always_inline void fill_end(struct event *e, struct sock *sk, struct co
 	fill_from_conn(e, c);
 	if (!e->direction)
 		infer_direction(e, sk);
+	if (c && c->start_ns && !c->established_ns)
+		COUNT(unseen); /* no program was called when it was established */
 	e->error = sk->sk_err;
 	if (e->error)
 		e->basis = EXACT;

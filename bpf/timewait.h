@@ -70,8 +70,9 @@ struct leaving {
 
 /* One for each CPU, in a plain array so that user space's iterator reaches all of them. */
 struct cpu {
-	__u64 connecting; /* the socket whose connect() began last */
-	__u64 timer_runs; /* of the two timer hooks */
+	__u64 connecting;  /* the socket whose connect() began last */
+	__u64 cancel_runs; /* of the two timer hooks */
+	__u64 start_runs;
 	struct leaving leaving;
 };
 
@@ -461,7 +462,7 @@ int BPF_PROG(timewait_timer_cancel, struct timer_list *timer)
 
 	if (!c)
 		return 0;
-	c->timer_runs++;
+	c->cancel_runs++;
 	if (c->leaving.timer)
 		end_timewait(&c->leaving);
 	if ((__u64)timer->function != timewait_handler || stopping)
@@ -489,7 +490,7 @@ int BPF_PROG(timewait_timer_start, struct timer_list *timer)
 
 	if (!c)
 		return 0;
-	c->timer_runs++;
+	c->start_runs++;
 	if (!c->leaving.timer)
 		return 0;
 	if (c->leaving.timer != key) {

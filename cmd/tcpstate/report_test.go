@@ -119,7 +119,7 @@ func TestAReportCountsItsTimeFromAttaching(t *testing.T) {
 	if loading := from.Sub(started); loading < 10*time.Millisecond {
 		t.Errorf("attached %s after it was started: the window counts loading, too", loading)
 	}
-	if got := number(t, d, "window.seconds"); math.Abs(got-to.Sub(from).Seconds()) > 1e-5 {
+	if got := figure(t, d, "window.seconds"); math.Abs(got-to.Sub(from).Seconds()) > 1e-5 {
 		t.Errorf("window.seconds is %v, from %s to %s", got, from, to)
 	}
 	if n := len(d["destinations"].(array)); n != 0 {

@@ -54,7 +54,8 @@ type bpfCounters struct {
 type bpfCpu struct {
 	_          structs.HostLayout
 	Connecting uint64
-	TimerRuns  uint64
+	CancelRuns uint64
+	StartRuns  uint64
 	Leaving    struct {
 		_        structs.HostLayout
 		Timer    uint64
@@ -233,6 +234,7 @@ const (
 	bpfVarTimewaitsGone        = "timewaits_gone"
 	bpfVarWakeMark             = "wake_mark"
 	bpfVarWakeWindow           = "wake_window"
+	bpfVarWalkedTable          = "walked_table"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -335,6 +337,7 @@ type bpfVariableSpecs struct {
 	TimewaitsGone      *ebpf.VariableSpec `ebpf:"timewaits_gone"`
 	WakeMark           *ebpf.VariableSpec `ebpf:"wake_mark"`
 	WakeWindow         *ebpf.VariableSpec `ebpf:"wake_window"`
+	WalkedTable        *ebpf.VariableSpec `ebpf:"walked_table"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -405,6 +408,7 @@ type bpfVariables struct {
 	TimewaitsGone      *ebpf.Variable `ebpf:"timewaits_gone"`
 	WakeMark           *ebpf.Variable `ebpf:"wake_mark"`
 	WakeWindow         *ebpf.Variable `ebpf:"wake_window"`
+	WalkedTable        *ebpf.Variable `ebpf:"walked_table"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.

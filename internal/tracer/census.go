@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -40,7 +39,7 @@ func (t *Tracer) firstCensus(emit func(*event.Event)) error {
 // of the timewait sockets that are still untold, for a program may have been about to tell. Last it ends those that
 // should be there and were not met.
 func (t *Tracer) census(emit func(*event.Event)) error {
-	began := time.Now()
+	began := cpuTime()
 	t.timeWaits.censuses++
 	round := uint32(uint8(t.timeWaits.censuses))
 	if err := t.variables.CensusRound.Set(round); err != nil {
@@ -50,18 +49,16 @@ func (t *Tracer) census(emit func(*event.Event)) error {
 		return err
 	}
 	waitForRCU()
-	for _, step := range []struct {
-		program string
-		read    func(io.Reader) error
-	}{
-		{"announce_timewaits", func(r io.Reader) error { return t.emitSnapshots(r, emit) }},
-		{"sweep_timewaits", nil},
-	} {
-		if err := drainMap(t.programs[step.program], t.maps.Timewaits, step.read); err != nil {
-			return fmt.Errorf("census: %s: %w", step.program, err)
+	err := drainMap(t.programs["announce_timewaits"], t.maps.Timewaits, func(r io.Reader) error { return t.emitSnapshots(r, emit) })
+	if err != nil {
+		return fmt.Errorf("census: announce_timewaits: %w", err)
+	}
+	if round > 1 { // before, nothing is missing
+		if err := t.sweep(); err != nil {
+			return err
 		}
 	}
-	t.timeWaits.censusTook = time.Since(began)
+	t.timeWaits.censusTook = cpuTime() - began
 	return nil
 }
 
@@ -111,24 +108,6 @@ func (t *Tracer) censusOf(ns netns.Namespace, round uint32, emit func(*event.Eve
 func (t *Tracer) sweep() error {
 	if err := drainMap(t.programs["sweep_timewaits"], t.maps.Timewaits, nil); err != nil {
 		return fmt.Errorf("sweep timewait sockets: %w", err)
-	}
-	return nil
-}
-
-// settle makes ends final that are older than age: see timewait_timer_cancel in bpf/timewait.h.
-func (t *Tracer) settle(age time.Duration) error {
-	if t.tier != TierTimers {
-		return nil
-	}
-	before := ^uint64(0)
-	if age > 0 {
-		before = uint64(monotonic() - age.Nanoseconds())
-	}
-	if err := t.variables.SettleBeforeNs.Set(before); err != nil {
-		return fmt.Errorf("settle ends of TIME_WAIT: %w", err)
-	}
-	if err := drainMap(t.programs["settle_ends"], t.maps.Cpus, nil); err != nil {
-		return fmt.Errorf("settle ends of TIME_WAIT: %w", err)
 	}
 	return nil
 }

@@ -34,6 +34,9 @@ func (t *Tracer) selfTest() error {
 		return err
 	}
 	silent, err := t.silentHooks(port)
+	if err == nil && silent == "" {
+		silent, err = t.silentTimers()
+	}
 	if err != nil || silent == "" {
 		return err
 	}
@@ -68,6 +71,23 @@ func (t *Tracer) silentHooks(port uint16) (string, error) {
 		return fmt.Sprintf("%d beginnings of a TIME_WAIT were seen instead of 1", seen[event.TimeWait]), nil
 	case seen[event.TimeWaitEnd] != 1:
 		return fmt.Sprintf("%d ends of a TIME_WAIT were seen instead of 1", seen[event.TimeWaitEnd]), nil
+	}
+	return "", nil
+}
+
+// silentTimers says which timer hook was not called, although every connect sets a timer and takes it off.
+func (t *Tracer) silentTimers() (string, error) {
+	if t.tier != TierTimers {
+		return "", nil
+	}
+	cancels, starts, err := t.timerRuns()
+	switch {
+	case err != nil:
+		return "", err
+	case cancels == 0:
+		return "timer_cancel was not called", nil
+	case starts == 0:
+		return "timer_start was not called", nil
 	}
 	return "", nil
 }

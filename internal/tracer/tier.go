@@ -127,7 +127,7 @@ func (t *Tracer) timeWaitHooks() string {
 	case t.tier == TierTimers:
 		return "tier 2: ehash walk, tp_btf/timer_cancel, tp_btf/timer_start: each TIME_WAIT is seen when it is made, and when its timer ends"
 	case t.probes:
-		return "tier 3: ehash walk and a census each second: each TIME_WAIT is seen when it is made; its end is found by the next census"
+		return "tier 3: ehash walk and a census each second, or as seldom as keeps it within " + t.timers.bound() + ": each TIME_WAIT is seen when it is made; its end is found by the next census"
 	default:
 		return "no tier: TIME_WAIT entries are inferred from the last state, how many are held is not known"
 	}

@@ -85,10 +85,11 @@ func (t *Tracer) watchTimers() error {
 	if m.nsPerRun == 0 {
 		m.measure()
 	}
-	runs, err := t.timerRuns()
+	cancels, starts, err := t.timerRuns()
 	if err != nil {
 		return err
 	}
+	runs := cancels + starts
 	now := monotonic()
 	if m.lastCheck != 0 && now > m.lastCheck {
 		perRun := m.nsPerRun
@@ -110,13 +111,19 @@ func (t *Tracer) watchTimers() error {
 	return m.detach()
 }
 
-func (t *Tracer) timerRuns() (runs uint64, err error) {
-	var key uint32
+// timerRuns is how often the two hooks have run.
+func (t *Tracer) timerRuns() (cancels, starts uint64, err error) {
+	var id uint32
 	var c bpfCpu
-	for it := t.maps.Cpus.Iterate(); it.Next(&key, &c); {
-		runs += c.TimerRuns
+	it := t.maps.Cpus.Iterate()
+	for it.Next(&id, &c) {
+		cancels += c.CancelRuns
+		starts += c.StartRuns
 	}
-	return runs, nil
+	if err := it.Err(); err != nil {
+		return 0, 0, fmt.Errorf("read state of CPUs: %w", err)
+	}
+	return cancels, starts, nil
 }
 
 // monotonic is CLOCK_MONOTONIC, which the programs use.
