@@ -12,7 +12,7 @@ struct {
 	__type(value, __u32);
 } visited SEC(".maps");
 
-/* The hash table that walk_timewaits went over, a struct inet_hashinfo. */
+/* The hash table that walk_sockets went over, a struct inet_hashinfo. */
 volatile __u64 walked_table;
 
 /* Is this the timewait socket of a connection? inet_twsk_kill() unlinks it. */
@@ -21,18 +21,19 @@ static __always_inline bool is_hashed(struct sock_common *skc)
 	return skc->skc_nulls_node.pprev != NULL;
 }
 
-static __always_inline int announce(struct seq_file *seq, struct event *e, __u8 state)
+static __always_inline int announce(struct seq_file *seq, struct event *e)
 {
 	e->kind = EXISTING;
 	e->time_ns = bpf_ktime_get_ns();
-	e->old_state = e->new_state = state;
 	e->flags |= PREEXISTING | IN_CENSUS;
 	return bpf_seq_write(seq, e, sizeof(*e));
 }
 
-/* A timewait socket that nobody has told of is noted, and announced later: whoever is making it may
- * be about to tell. Its owner cannot be known any more. False: it is known, or there is no room. */
-static __always_inline bool note_timewait(__u64 timer, struct timewait *t, __u64 net)
+/* A timewait socket that nobody has told of. Its owner cannot be known any more. Should whoever
+ * made it be about to tell, then that will end this one and begin another. False: it is known, or
+ * there is no room. */
+static __always_inline bool note_timewait(__u64 timer, struct timewait *t, const struct event *e,
+					  __u64 net)
 {
 	struct timewait *known = bpf_map_lookup_elem(&timewaits, &timer);
 
@@ -40,10 +41,9 @@ static __always_inline bool note_timewait(__u64 timer, struct timewait *t, __u64
 		known->round = census_round;
 		return false;
 	}
-	t->who |= WHO_EXISTED | WHO_INFERRED;
-	t->life = LIVE;
-	t->told = TENTATIVE;
-	t->round = census_round;
+	__builtin_memset(t, 0, sizeof(*t));
+	timewait_from_event(t, e);
+	t->who |= WHO_EXISTED;
 	if (known) {
 		__sync_fetch_and_add(&timewaits_gone, -1);
 		*known = *t;
@@ -57,7 +57,7 @@ static __always_inline bool note_timewait(__u64 timer, struct timewait *t, __u64
 	return true;
 }
 
-/* It was removed before it was noted. */
+/* It was removed before it was noted, or could not be announced. */
 static __always_inline void forget_timewait(__u64 timer)
 {
 	struct timewait *known = bpf_map_lookup_elem(&timewaits, &timer);
@@ -69,70 +69,226 @@ static __always_inline void forget_timewait(__u64 timer)
 	}
 }
 
+static __always_inline void fill_timewait_direction(struct event *e)
+{
+	e->flags |= DIRECTION_INFERRED;
+	e->direction = find_listener(e) ? INBOUND : OUTBOUND;
+	e->old_state = e->new_state = TCP_TIME_WAIT;
+}
+
 /* Met by iter/tcp. */
-static __noinline int meet_timewait(struct tcp_timewait_sock *tw)
+static __noinline int meet_timewait(struct seq_file *seq, struct tcp_timewait_sock *tw)
 {
 	struct sock_common *skc = &tw->tw_sk.__tw_common;
 	const struct in6_addr *to = &skc->skc_v6_daddr;
 	__u64 timer = (__u64)&tw->tw_sk.tw_timer;
-	struct timewait t = {};
+	struct timewait t;
+	struct event e = {};
 
-	if ((__u64)HASHINFO(skc->skc_net.net, LOAD) == walked_table || !is_hashed(skc))
+	if (!is_hashed(skc))
 		return 0;
 	if (skc->skc_family != AF_INET6 || (!to->in6_u.u6_addr32[0] && !to->in6_u.u6_addr32[1] &&
 					    to->in6_u.u6_addr32[2] == bpf_htonl(0xffff))) {
-		map_v4(t.src, skc->skc_rcv_saddr);
-		map_v4(t.dst, skc->skc_daddr);
+		map_v4(e.src, skc->skc_rcv_saddr);
+		map_v4(e.dst, skc->skc_daddr);
 	} else {
-		copy_v6(t.src, &skc->skc_v6_rcv_saddr);
-		copy_v6(t.dst, to);
+		copy_v6(e.src, &skc->skc_v6_rcv_saddr);
+		copy_v6(e.dst, to);
 	}
-	t.sport = bpf_ntohs(tw->tw_sk.tw_sport);
-	t.dport = bpf_ntohs(skc->skc_dport);
-	t.netns = skc->skc_net.net->ns.inum;
-	if (tw->tw_sk.tw_substate == TCP_FIN_WAIT2)
-		t.who = WHO_IN_FIN_WAIT2;
+	e.sport = bpf_ntohs(tw->tw_sk.tw_sport);
+	e.dport = bpf_ntohs(skc->skc_dport);
+	e.netns = skc->skc_net.net->ns.inum;
+	e.substate = tw->tw_sk.tw_substate;
+	fill_timewait_direction(&e);
 	if (!timewait_handler)
 		timewait_handler = (__u64)tw->tw_sk.tw_timer.function;
-	if (note_timewait(timer, &t, (__u64)skc->skc_net.net) && !is_hashed(skc))
+	if (!note_timewait(timer, &t, &e, (__u64)skc->skc_net.net))
+		return 0;
+	/* or the buffer is full, and this socket comes again */
+	if (!is_hashed(skc) || announce(seq, &e))
 		forget_timewait(timer);
 	return 0;
 }
 
-/* Met in its hash chain: head is the beginning of its memory. */
-static __noinline int meet_timewait_head(const __u8 *head, __u64 tw)
-{
-	const struct in6_addr *to =
-	    (void *)&HEAD_FIELD(head, __u64, struct sock_common, skc_v6_daddr);
-	const struct in6_addr *from =
-	    (void *)&HEAD_FIELD(head, __u64, struct sock_common, skc_v6_rcv_saddr);
-	struct net *net = HEAD_FIELD(head, struct net *, struct sock_common, skc_net);
-	__u64 timer = tw + bpf_core_field_offset(struct inet_timewait_sock, tw_timer);
-	struct timewait t = {};
+/* What a function that meets a socket in its hash chain has found. These are global, so that the
+ * verifier looks at each once, and not each time that it is called: hence only numbers come in. */
+#define MAX_CHAINS 8
+struct walk {
+	struct event found;
+	/* Here and not on the stack: what comes from a map is any number to the verifier, so that
+	 * all rounds of the loop are alike to it. */
+	__u64 firsts[MAX_CHAINS];
+	__u32 slot;
+	__u32 end;
+};
 
-	if (HEAD_FIELD(head, __u16, struct sock_common, skc_family) != AF_INET6 ||
-	    (!((__u64 *)to)[0] && ((__u32 *)to)[2] == bpf_htonl(0xffff))) {
-		map_v4(t.src, HEAD_FIELD(head, __u32, struct sock_common, skc_rcv_saddr));
-		map_v4(t.dst, HEAD_FIELD(head, __u32, struct sock_common, skc_daddr));
-	} else {
-		__builtin_memcpy(t.src, from, sizeof(t.src));
-		__builtin_memcpy(t.dst, to, sizeof(t.dst));
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct walk);
+} walks SEC(".maps");
+
+static __always_inline struct walk *this_walk(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&walks, &zero);
+}
+
+static __always_inline struct event *clean_found(void)
+{
+	struct walk *w = this_walk();
+
+	if (!w)
+		return NULL;
+	__builtin_memset(&w->found, 0, sizeof(w->found));
+	return &w->found;
+}
+
+/* Returns whether it is to be announced. */
+__noinline int meet_timewait_at(__u64 tw)
+{
+	union {
+		__u8 head[TIMEWAIT_HEAD];
+		struct timewait t;
+	} u __attribute__((aligned(8)));
+	__u64 timer = tw + bpf_core_field_offset(struct inet_timewait_sock, tw_timer);
+	struct event *e = clean_found();
+	struct net *net;
+
+	if (!e || bpf_probe_read_kernel(u.head, sizeof(u.head), (void *)tw))
+		return 0;
+	net = HEAD_FIELD(u.head, struct net *, struct sock_common, skc_net);
+	__builtin_memcpy(e->src, &HEAD_FIELD(u.head, __u64, struct sock_common, skc_v6_rcv_saddr),
+			 16);
+	__builtin_memcpy(e->dst, &HEAD_FIELD(u.head, __u64, struct sock_common, skc_v6_daddr), 16);
+	if (HEAD_FIELD(u.head, __u16, struct sock_common, skc_family) != AF_INET6 ||
+	    (!((__u64 *)e->dst)[0] && ((__u32 *)e->dst)[2] == bpf_htonl(0xffff))) {
+		map_v4(e->src, HEAD_FIELD(u.head, __u32, struct sock_common, skc_rcv_saddr));
+		map_v4(e->dst, HEAD_FIELD(u.head, __u32, struct sock_common, skc_daddr));
 	}
-	t.sport = bpf_ntohs(HEAD_FIELD(head, __u16, struct inet_timewait_sock, tw_sport));
-	t.dport = bpf_ntohs(HEAD_FIELD(head, __u16, struct sock_common, skc_dport));
-	t.netns = BPF_CORE_READ(net, ns.inum);
-	if (HEAD_FIELD(head, __u8, struct inet_timewait_sock, tw_substate) == TCP_FIN_WAIT2)
-		t.who = WHO_IN_FIN_WAIT2;
+	e->sport = bpf_ntohs(HEAD_FIELD(u.head, __u16, struct inet_timewait_sock, tw_sport));
+	e->dport = bpf_ntohs(HEAD_FIELD(u.head, __u16, struct sock_common, skc_dport));
+	e->substate = HEAD_FIELD(u.head, __u8, struct inet_timewait_sock, tw_substate);
+	e->netns = BPF_CORE_READ(net, ns.inum);
+	fill_timewait_direction(e);
 	if (!timewait_handler)
 		timewait_handler = (__u64)TIMEWAIT_READ(timer, tw_sk.tw_timer.function);
-	if (note_timewait(timer, &t, (__u64)net) && !timer_pending(timer))
-		forget_timewait(timer);
+	if (!note_timewait(timer, &u.t, e, (__u64)net))
+		return 0;
+	if (timer_pending(timer))
+		return 1;
+	forget_timewait(timer);
+	return 0;
+}
+
+/* Those that are being opened are told when they are open. */
+static __always_inline bool is_connection(__u8 state)
+{
+	return state == TCP_ESTABLISHED || state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 ||
+	       state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK || state == TCP_CLOSING;
+}
+
+static __always_inline bool is_told(const struct conn *entry)
+{
+	return entry && entry->live && (entry->established_ns || entry->in_census);
+}
+
+/* The entry of a connection that is about to be announced as e says. */
+static __always_inline struct conn *note_connection(struct sock *sk, struct conn *entry,
+						    const struct event *e, __u32 hash)
+{
+	if (!entry || !entry->live) {
+		struct conn c = {.live = true};
+
+		if (!remember(sk, entry, &c)) {
+			COUNT(conns_full);
+			return NULL;
+		}
+		entry = find_entry(sk);
+		if (!entry)
+			return NULL;
+	}
+	entry->owner = e->owner;
+	entry->direction = e->direction;
+	entry->direction_inferred = !!(e->flags & DIRECTION_INFERRED);
+	entry->hash = hash;
+	entry->state = e->new_state;
+	entry->in_census = true;
+	return entry;
+}
+
+static __always_inline void fill_from_holder(struct event *e, const struct conn *entry)
+{
+	if (!entry || !entry->live)
+		return;
+	e->owner = entry->owner;
+	e->direction = entry->direction;
+	if (entry->direction_inferred)
+		e->flags |= DIRECTION_INFERRED;
+}
+
+/* Met by iter/tcp. */
+static __noinline int meet_connection(struct seq_file *seq, struct tcp_sock *tp)
+{
+	struct sock *sk = (struct sock *)tp;
+	struct conn *entry = find_entry(sk);
+	struct event e = {};
+
+	e.old_state = e.new_state = sk->__sk_common.skc_state;
+	if (!is_connection(e.new_state) || is_told(entry))
+		return 0;
+	fill_addresses(&e, sk, tp);
+	fill_counters(&e, sk, tp);
+	fill_from_holder(&e, entry);
+	if (!e.direction)
+		infer_direction(&e, sk);
+	entry = note_connection(sk, entry, &e, sk->__sk_common.skc_hash);
+	if (!entry)
+		return 0;
+	if (sk->__sk_common.skc_state == TCP_CLOSE) /* it ended before it was known here */
+		entry->live = false;
+	else if (announce(seq, &e))
+		entry->in_census = false; /* the buffer is full: this socket comes again */
+	return 0;
+}
+
+/* Returns whether it is to be announced. */
+__noinline int meet_connection_at(__u64 addr)
+{
+	struct sock *sk = (void *)addr;
+	struct conn *entry = find_entry(sk);
+	struct event *e = clean_found();
+	struct listener *l;
+
+	if (!e || is_told(entry) || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+		return 0;
+	fill_socket(e, (struct tcp_sock *)sk);
+	fill_from_holder(e, entry);
+	if (!e->direction) {
+		l = find_listener(e);
+		e->flags |= DIRECTION_INFERRED;
+		e->direction = l ? INBOUND : OUTBOUND;
+		if (e->owner.basis == OWNER_UNKNOWN && l)
+			e->owner = l->owner;
+	}
+	if (e->owner.basis == OWNER_UNKNOWN) {
+		if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
+			e->owner.cgroup_id = BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
+		e->owner.basis = OWNER_CGROUP;
+	}
+	entry = note_connection(sk, entry, e, BPF_CORE_READ(sk, __sk_common.skc_hash));
+	if (!entry)
+		return 0;
+	if (BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE)
+		return 1;
+	entry->live = false;
 	return 0;
 }
 
 #define EHASH_RUNS 65536
-/* Chains and sockets of a run: 16 in the mean where there are 524,288 chains and as many sockets.
- */
+/* Chains and sockets of a run: 16 in the mean where there are 524,288 of both. */
 #define MAX_RUN 64
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -141,131 +297,77 @@ struct {
 	__type(value, __u32);
 } ehash_runs SEC(".maps");
 
-static __always_inline struct hlist_nulls_node *first_in_chain(struct inet_ehash_bucket *ehash,
-							       __u32 slot)
+/* All that a run can write fits behind what is in the buffer; if not, the buffer is handed over
+ * first, and the run comes again. */
+static __always_inline bool has_room(struct seq_file *seq)
 {
-	struct inet_ehash_bucket *bucket =
-	    (void *)ehash + (__u64)slot * bpf_core_type_size(struct inet_ehash_bucket);
-
-	return BPF_CORE_READ(bucket, chain.first);
+	return seq->size - seq->count > MAX_RUN * sizeof(struct event) || !seq->count;
 }
 
-/* The timewait sockets of all network namespaces, also of those that cannot be entered, and of
- * those in which nobody lives; iter/tcp skips some (6.12: the first chain, now and then).
- * Namespaces with a table of their own (tcp_child_ehash_entries) are left to iter/tcp. A chain that
- * changes under the walk can hide a socket or show it twice; what is hidden is missed by the
- * kernel's count.
- */
+/* Reads where the chains of a run begin. False: the table has none for it. */
+static __always_inline bool begin_run(struct walk *w, struct net *net, __u32 run)
+{
+	struct inet_hashinfo *info = HASHINFO(net, BPF_CORE_READ);
+	__u32 chains = BPF_CORE_READ(info, ehash_mask) + 1;
+	__u32 first = (__u64)run * chains / EHASH_RUNS;
+	__u32 n = ((__u64)run + 1) * chains / EHASH_RUNS - first;
+
+	walked_table = (__u64)info;
+	if (n > MAX_CHAINS) {
+		COUNT(chain_cut); /* thash_entries= has made more than 524,288 */
+		return false;
+	}
+	if (!n || chains < MAX_CHAINS)
+		return false;
+	/* always as many, that the verifier may know; the last ones from the table's end */
+	w->slot = first + MAX_CHAINS > chains ? first + MAX_CHAINS - chains : 0;
+	w->end = w->slot + n;
+	return !bpf_probe_read_kernel(w->firsts, sizeof(w->firsts),
+				      (void *)BPF_CORE_READ(info, ehash) +
+					  (__u64)(first - w->slot) * sizeof(w->firsts[0]));
+}
+
+/* The sockets of all network namespaces, also of those that cannot be entered, and of those in
+ * which nobody lives; iter/tcp skips some (6.12: the first chain, now and then), and takes as long
+ * for each namespace. Those with a table of their own (tcp_child_ehash_entries) are left to
+ * iter/tcp. A chain that changes under the walk can hide a socket or show it twice; what is hidden
+ * is missed by the kernel's count. */
 SEC("iter/bpf_map_elem")
-int walk_timewaits(struct bpf_iter__bpf_map_elem *ctx)
+int walk_sockets(struct bpf_iter__bpf_map_elem *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct net *net = BPF_CORE_READ(task, nsproxy, net_ns);
-	struct inet_hashinfo *info = HASHINFO(net, BPF_CORE_READ);
-	struct inet_ehash_bucket *ehash = BPF_CORE_READ(info, ehash);
-	__u32 chains = BPF_CORE_READ(info, ehash_mask) + 1, *key = ctx->key, slot, end, run;
-	__u8 head[TIMEWAIT_HEAD] __attribute__((aligned(8)));
-	struct hlist_nulls_node *node;
+	struct walk *w = this_walk();
+	__u32 *key = ctx->key;
+	__u64 node, sk;
+	__u8 state;
+	int found;
 
-	if (!key)
+	if (!key || !w)
 		return 0;
-	run = *key;
-	walked_table = (__u64)info;
-	slot = (__u64)run * chains / EHASH_RUNS;
-	end = ((__u64)run + 1) * chains / EHASH_RUNS;
-	if (slot == end)
+	if (!has_room(ctx->meta->seq))
+		return 1;
+	if (!begin_run(w, BPF_CORE_READ(task, nsproxy, net_ns), *key))
 		return 0;
-	node = first_in_chain(ehash, slot);
+	node = w->firsts[w->slot & (MAX_CHAINS - 1)];
 	for (int i = 0; i < MAX_RUN; i++) {
-		__u64 tw;
-
-		if ((__u64)node & 1) {
-			if (++slot >= end)
+		if (node & 1) {
+			if (++w->slot >= w->end)
 				return 0;
-			node = first_in_chain(ehash, slot);
+			node = w->firsts[w->slot & (MAX_CHAINS - 1)];
 			continue;
 		}
-		tw = (__u64)node - bpf_core_field_offset(struct sock_common, skc_nulls_node);
-		if (bpf_probe_read_kernel(head, sizeof(head), (void *)tw))
-			break;
-		if (HEAD_FIELD(head, __u8, struct sock_common, skc_state) == TCP_TIME_WAIT)
-			meet_timewait_head(head, tw);
-		node =
-		    HEAD_FIELD(head, struct hlist_nulls_node *, struct sock_common, skc_nulls_node);
+		sk = node - bpf_core_field_offset(struct sock_common, skc_nulls_node);
+		state = BPF_CORE_READ((struct sock *)sk, __sk_common.skc_state);
+		found = 0;
+		if (state == TCP_TIME_WAIT)
+			found = meet_timewait_at(sk);
+		else if (is_connection(state))
+			found = meet_connection_at(sk);
+		if (found)
+			announce(ctx->meta->seq, &w->found);
+		node = (__u64)BPF_CORE_READ((struct hlist_nulls_node *)node, next);
 	}
 	COUNT(chain_cut);
-	return 0;
-}
-
-/* Announces those that were noted and that nobody has told of since. */
-SEC("iter/bpf_map_elem")
-int announce_timewaits(struct bpf_iter__bpf_map_elem *ctx)
-{
-	struct timewait *t = ctx->value, *known;
-	__u64 *key = ctx->key, timer;
-	struct event e;
-
-	if (!key || !t || t->life != LIVE || t->told != TENTATIVE)
-		return 0;
-	timer = *key;
-	event_from_timewait(&e, t);
-	e.direction = find_listener(&e) ? INBOUND : OUTBOUND;
-	known = bpf_map_lookup_elem(&timewaits, &timer);
-	if (!known || known->life != LIVE || known->told != TENTATIVE)
-		return 0;
-	known->who = (known->who & ~3) | e.direction;
-	known->told = ANNOUNCED;
-	if (announce(ctx->meta->seq, &e, TCP_TIME_WAIT))
-		known->told = TENTATIVE; /* the buffer is full: this element comes again */
-	return 0;
-}
-
-static __noinline int announce_connection(struct seq_file *seq, struct tcp_sock *tp)
-{
-	struct sock *sk = (struct sock *)tp;
-	struct conn *entry = find_entry(sk);
-	struct event e = {};
-	__u8 state = sk->__sk_common.skc_state;
-
-	/* those that are being opened are told when they are open */
-	if (state == TCP_CLOSE || state == TCP_LISTEN || state == TCP_SYN_SENT ||
-	    state == TCP_SYN_RECV || state == TCP_NEW_SYN_RECV)
-		return 0;
-	if (entry && entry->live && (entry->established_ns || entry->in_census))
-		return 0;
-	fill_addresses(&e, sk, tp);
-	fill_counters(&e, sk, tp);
-	if (entry && entry->live) {
-		e.owner = entry->owner;
-		e.direction = entry->direction;
-		if (entry->direction_inferred)
-			e.flags |= DIRECTION_INFERRED;
-	}
-	if (!e.direction)
-		infer_direction(&e, sk);
-	if (!entry || !entry->live) {
-		struct conn c = {.live = true};
-
-		if (!remember(sk, entry, &c)) {
-			COUNT(conns_full);
-			return 0;
-		}
-		entry = find_entry(sk);
-		if (!entry)
-			return 0;
-	}
-	entry->owner = e.owner;
-	entry->direction = e.direction;
-	entry->direction_inferred = !!(e.flags & DIRECTION_INFERRED);
-	entry->hash = sk->__sk_common.skc_hash;
-	entry->state = state;
-	entry->in_census = true;
-	if (sk->__sk_common.skc_state == TCP_CLOSE) { /* it ended before it was known here */
-		entry->live = false;
-		return 0;
-	}
-	if (announce(seq, &e, state))
-		entry->in_census = false; /* the buffer is full: this socket comes again */
 	return 0;
 }
 
@@ -278,18 +380,18 @@ int existing_sockets(struct bpf_iter__tcp *ctx)
 	struct tcp_timewait_sock *tw;
 	struct tcp_sock *tp;
 
-	if (!skc)
+	if (!skc || (__u64)HASHINFO(skc->skc_net.net, LOAD) == walked_table)
 		return 0;
 	if (skc->skc_state == TCP_TIME_WAIT) {
 		tw = bpf_skc_to_tcp_timewait_sock(skc);
 		if (!tw)
 			return 0;
-		return meet_timewait(tw);
+		return meet_timewait(seq, tw);
 	}
 	if (skc->skc_state == TCP_NEW_SYN_RECV)
 		return 0;
 	tp = bpf_skc_to_tcp_sock(skc);
-	return tp ? announce_connection(seq, tp) : 0;
+	return tp ? meet_connection(seq, tp) : 0;
 }
 
 /* Who has which socket open. Read before the census, which takes the owners from here. The first

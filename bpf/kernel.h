@@ -374,7 +374,10 @@ struct pt_regs___arm64 {
 	__u64 orig_x0; /* regs[0] has the result by then */
 };
 
-struct seq_file;
+struct seq_file {
+	unsigned long size;
+	unsigned long count;
+};
 
 struct bpf_iter_meta {
 	struct seq_file *seq;

@@ -1026,16 +1026,13 @@ FURTHER_COPY(2)
 FURTHER_COPY(3)
 FURTHER_COPY(4)
 
-static __always_inline void fill_open(struct event *e, struct tcp_sock *tp, const struct conn *c)
+/* What a socket holds, read from memory that can be another's by now. */
+static __always_inline void fill_socket(struct event *e, struct tcp_sock *tp)
 {
 	struct sock *sk = (struct sock *)tp;
 	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	bool fin = BPF_CORE_READ(sk, __sk_common.skc_flags) & (1UL << SOCK_DONE);
 
-	e->kind = OPEN;
-	fill_from_conn(e, c);
-	if (!c->in_census)
-		e->flags &= ~PREEXISTING; /* its connect() or accept was seen */
 	bpf_core_read(e->src, sizeof(e->src), &sk->__sk_common.skc_v6_rcv_saddr);
 	bpf_core_read(e->dst, sizeof(e->dst), &sk->__sk_common.skc_v6_daddr);
 	if (family != AF_INET6 ||
@@ -1056,6 +1053,15 @@ static __always_inline void fill_open(struct event *e, struct tcp_sock *tp, cons
 	e->retransmits = BPF_CORE_READ(tp, total_retrans);
 	e->jiffies = (__u32)bpf_jiffies64() - BPF_CORE_READ(tp, lsndtime);
 	e->flags |= COUNTED;
+}
+
+static __always_inline void fill_open(struct event *e, struct tcp_sock *tp, const struct conn *c)
+{
+	e->kind = OPEN;
+	fill_from_conn(e, c);
+	if (!c->in_census)
+		e->flags &= ~PREEXISTING; /* its connect() or accept was seen */
+	fill_socket(e, tp);
 }
 
 /* Read by user space when a window ends: the connections in map conns that are open, with their

@@ -13,11 +13,9 @@ enum {
 	GONE = 3,
 };
 
-/* struct timewait, told. TENTATIVE: a census met it first, and waits whether its maker will tell.
- */
+/* struct timewait, told: there was a record of it. */
 enum {
-	TENTATIVE = 1,
-	ANNOUNCED = 2,
+	ANNOUNCED = 1,
 };
 
 /* struct timewait, who */
@@ -366,7 +364,7 @@ static __noinline int enter_timewait(struct sock *sk, struct event *e, __u64 tim
 	timewait_from_event(&t, e);
 	known = bpf_map_lookup_elem(&timewaits, &timer);
 	if (known && known->life == LIVE && !(known->told & ANNOUNCED)) {
-		*known = t; /* the same: inet_twsk_alloc() told, or a census met it */
+		*known = t; /* the same: inet_twsk_alloc() told */
 		return false;
 	}
 	if (timewait_alloc_tells && known && known->life != LIVE)

@@ -20,7 +20,7 @@ func TestAReportThatStartsInTheMiddleOfTheIncidentHasAllOfIt(t *testing.T) {
 	testnet.RequireTracing(t)
 	const waits, open = 2000, 50
 	ns := testnet.New(t)
-	server := startKeeper(t, ns, "server", one, "close")
+	server := startKeeper(t, ns, "server", one, hasty)
 	client := newCaller(t, ns, "client")
 	client.call(t, cycle, one, waits, 0, waits)
 	client.call(t, hold, one, open, 0, open)
@@ -28,23 +28,24 @@ func TestAReportThatStartsInTheMiddleOfTheIncidentHasAllOfIt(t *testing.T) {
 	d := p.wait(t, exitDone).document(t)
 	var held int
 	ns.Do(t, func() { held = testnet.ReadSockstat().TimeWait })
-	if held != waits {
-		t.Fatalf("the kernel holds %d TIME_WAITs, want %d: the machine is too slow", held, waits)
+	if held < waits*99/100 { // see moment
+		t.Fatalf("the kernel holds %d TIME_WAITs of %d: the machine is too slow", held, waits)
 	}
 
-	sums := map[string]float64{}
+	sums := map[string]int{}
 	for _, r := range rows(d, "outbound") {
 		for _, path := range []string{"time_wait.existing", "time_wait.now", "time_wait.entered", "opened"} {
-			sums[path] += figure(t, r, path)
+			sums[path] += int(figure(t, r, path))
 		}
 	}
-	for path, want := range map[string]float64{"time_wait.existing": waits, "time_wait.now": waits, "time_wait.entered": 0, "opened": 0} {
-		if sums[path] != want {
-			t.Errorf("%s: %v in all destinations, want %v", path, sums[path], want)
-		}
-	}
-	agrees(t, "in all", d, map[string]string{"time_wait.now": "2000", "time_wait.repaired": "0", "loss.totals_exact": "true"})
-	agrees(t, "namespace", namespace(t, d, ns), map[string]string{"seen": "true", "time_wait.now": "2000", "time_wait.kernel": "2000"})
+	same(t, "all destinations", sums, map[string]int{
+		"time_wait.existing": held, "time_wait.now": held, "time_wait.entered": 0, "opened": 0,
+	})
+	kernels := strconv.Itoa(held)
+	agrees(t, "in all", d, map[string]string{"time_wait.now": kernels})
+	agrees(t, "namespace", namespace(t, d, ns), map[string]string{
+		"seen": "true", "time_wait.now": kernels, "time_wait.kernel": kernels,
+	})
 	agrees(t, "client", owned(t, d, "outbound", "client"), map[string]string{
 		"service.pid": strconv.Itoa(int(client.child.PID())), "service.comm": "client", "open.now": "50", "open.preexisting": "50",
 	})
@@ -53,7 +54,7 @@ func TestAReportThatStartsInTheMiddleOfTheIncidentHasAllOfIt(t *testing.T) {
 		"local.port": "7001", "time_wait.existing": "0",
 	})
 	agrees(t, "budget", budget(t, d, one), map[string]string{
-		"used": "2050", "by_state": "map[ESTABLISHED:50 TIME_WAIT:2000]", "opened": "0", "seconds_to_exhaustion": "null", "basis": "exact",
+		"used": strconv.Itoa(open + held), "by_state": "map[ESTABLISHED:50 TIME_WAIT:" + kernels + "]", "opened": "0", "seconds_to_exhaustion": "null", "basis": "exact",
 	})
 }
 
@@ -88,7 +89,7 @@ func TestLeaksAreFoundAndPoolsAreNot(t *testing.T) {
 	ns := testnet.New(t)
 	three := netip.AddrPortFrom(testnet.Server2, 7003)
 	keep(t, ns, "server", one)
-	startKeeper(t, ns, "forgetful", two, "forget")
+	startKeeper(t, ns, "forgetful", two, forgetful)
 	keep(t, ns, "server", three)
 	leaky, closer, pooled := newCaller(t, ns, "leaky"), newCaller(t, ns, "closer"), newCaller(t, ns, "pooled")
 	p := trace(t, "report", "-o", "json", "--for", "6s", "--netns", of(ns))
@@ -120,7 +121,7 @@ func TestTraceSaysHowTimeWaitsEnd(t *testing.T) {
 	testnet.RequireTracing(t)
 	ns := testnet.New(t)
 	keep(t, ns, "server", one)
-	startKeeper(t, ns, "forgetful", two, "forget")
+	startKeeper(t, ns, "forgetful", two, forgetful)
 	set(t, ns, map[string]string{"tcp_fin_timeout": "1", "tcp_timestamps": "1", "tcp_rfc1337": "0"})
 	client := newCaller(t, ns, "client")
 	p := trace(t, "trace", "-o", "json", "--timer-cost", "100%", "--netns", of(ns))
@@ -141,8 +142,8 @@ func TestTraceSaysHowTimeWaitsEnd(t *testing.T) {
 		}
 	}
 	same(t, "ends", tally(ends, "cause", "src.port", "dst.port", "substate", "direction", "preexisting", "netns"), map[string]int{
-		"expired any 7002 FIN_WAIT2 outbound false " + of(ns):                           3,
-		"reused 30001 7001 TIME_WAIT outbound false " + of(ns):                          1,
+		"expired any 7002 FIN_WAIT2 outbound false " + of(ns):                          3,
+		"reused 30001 7001 TIME_WAIT outbound false " + of(ns):                         1,
 		fmt.Sprintf("killed %d 80 TIME_WAIT outbound false %s", killed.Port(), of(ns)): 1,
 	})
 	for _, e := range ends {
@@ -191,10 +192,10 @@ func TestTraceTellsWhyBindFailed(t *testing.T) {
 	if len(events) == 0 {
 		testnet.Lacks(t, "the hook of bind()", unix.ENOENT)
 	}
-	same(t, "events", tally(events, "kind", "error", "cause", "src.addr", "src.port", "dst.addr", "new_state", "netns"), map[string]int{
-		"bind_failed EADDRINUSE ports-exhausted 10.1.0.1 null null null " + of(ns): 3,
-		"bind_failed EADDRINUSE port-taken 10.1.0.2 7001 null null " + of(ns):      2,
-		"bind_failed EADDRNOTAVAIL not-local 10.9.9.9 null null null " + of(ns):    2,
+	same(t, "events", tally(events, "kind", "error", "cause", "src.addr", "src.port", "dst.addr", "netns"), map[string]int{
+		"bind_failed EADDRINUSE ports-exhausted 10.1.0.1 null null " + of(ns): 3,
+		"bind_failed EADDRINUSE port-taken 10.1.0.2 7001 null " + of(ns):      2,
+		"bind_failed EADDRNOTAVAIL not-local 10.9.9.9 null null " + of(ns):    2,
 	})
 }
 
@@ -211,8 +212,7 @@ func TestWhatChangesWhileTracing(t *testing.T) {
 	set(t, ns, map[string]string{"ip_local_port_range": hundred})
 	client.call(t, hold, one, 30, 0, 30)
 
-	gone := testnet.New(t)
-	inode := of(gone)
+	gone, created := testnet.New(t), testnet.New(t) // their inode numbers differ
 	t.Run("a namespace that comes and goes", func(t *testing.T) {
 		keep(t, gone, "server", two)
 		newCaller(t, gone, "changing").call(t, cycle, two, 10, 0, 10)
@@ -220,7 +220,6 @@ func TestWhatChangesWhileTracing(t *testing.T) {
 	gone.Close() // its processes are gone, too
 	untilPrinted(t, ns, &ps[1].stdout, `"kind":"time_wait_end"`, 10)
 
-	created := testnet.New(t)
 	keep(t, created, "server", six)
 	set(t, created, map[string]string{"ip_local_port_range": "40000 40009"})
 	newCaller(t, created, "changing").call(t, hold, six, 12, 0, 10)
@@ -233,9 +232,13 @@ func TestWhatChangesWhileTracing(t *testing.T) {
 		"capacity": "10", "used": "10", "exhausted": "2", "seconds_to_exhaustion": "0.0",
 	})
 	agrees(t, "a namespace that went", toward(t, d, two.Port()), map[string]string{
-		"netns": inode, "opened": "10", "time_wait.entered": "10", "time_wait.ended": "10", "time_wait.now": "0",
+		"netns": of(gone), "opened": "10", "time_wait.entered": "10", "time_wait.ended": "10", "time_wait.now": "0",
 	})
-	same(t, "its ends", tally(ps[1].jsonLines(t), "kind", "netns", "cause"), map[string]int{})
+	same(t, "events", tally(ps[1].jsonLines(t), "kind", "netns", "cause"), map[string]int{
+		"connect " + of(ns) + " null": 50, "connect_failed " + of(ns) + " ports-exhausted": 10,
+		"connect " + of(created) + " null": 10, "connect_failed " + of(created) + " ports-exhausted": 2,
+		"connect " + of(gone) + " null": 10, "time_wait " + of(gone) + " null": 10, "time_wait_end " + of(gone) + " killed": 10,
+	})
 }
 
 // reconnect makes a TIME_WAIT and connects from its port again, which ends it; the second one stays.

@@ -184,6 +184,14 @@ type bpfTimewait struct {
 	Round    uint8
 }
 
+type bpfWalk struct {
+	_      structs.HostLayout
+	Found  bpfEvent
+	Firsts [8]uint64
+	Slot   uint32
+	End    uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -201,7 +209,7 @@ const (
 	bpfMapPortRuns             = "port_runs"
 	bpfMapTimewaits            = "timewaits"
 	bpfMapVisited              = "visited"
-	bpfProgAnnounceTimewaits   = "announce_timewaits"
+	bpfMapWalks                = "walks"
 	bpfProgBlockedPorts        = "blocked_ports"
 	bpfProgCountTimewaits      = "count_timewaits"
 	bpfProgExistingSockets     = "existing_sockets"
@@ -222,7 +230,7 @@ const (
 	bpfProgTimewaitSchedule    = "timewait_schedule"
 	bpfProgTimewaitTimerCancel = "timewait_timer_cancel"
 	bpfProgTimewaitTimerStart  = "timewait_timer_start"
-	bpfProgWalkTimewaits       = "walk_timewaits"
+	bpfProgWalkSockets         = "walk_sockets"
 	bpfVarCensusRound          = "census_round"
 	bpfVarConnsLazy            = "conns_lazy"
 	bpfVarProbeReads           = "probe_reads"
@@ -279,7 +287,6 @@ type bpfSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
-	AnnounceTimewaits   *ebpf.ProgramSpec `ebpf:"announce_timewaits"`
 	BlockedPorts        *ebpf.ProgramSpec `ebpf:"blocked_ports"`
 	CountTimewaits      *ebpf.ProgramSpec `ebpf:"count_timewaits"`
 	ExistingSockets     *ebpf.ProgramSpec `ebpf:"existing_sockets"`
@@ -300,7 +307,7 @@ type bpfProgramSpecs struct {
 	TimewaitSchedule    *ebpf.ProgramSpec `ebpf:"timewait_schedule"`
 	TimewaitTimerCancel *ebpf.ProgramSpec `ebpf:"timewait_timer_cancel"`
 	TimewaitTimerStart  *ebpf.ProgramSpec `ebpf:"timewait_timer_start"`
-	WalkTimewaits       *ebpf.ProgramSpec `ebpf:"walk_timewaits"`
+	WalkSockets         *ebpf.ProgramSpec `ebpf:"walk_sockets"`
 }
 
 // bpfMapSpecs contains maps before they are loaded into the kernel.
@@ -320,6 +327,7 @@ type bpfMapSpecs struct {
 	PortRuns   *ebpf.MapSpec `ebpf:"port_runs"`
 	Timewaits  *ebpf.MapSpec `ebpf:"timewaits"`
 	Visited    *ebpf.MapSpec `ebpf:"visited"`
+	Walks      *ebpf.MapSpec `ebpf:"walks"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -373,6 +381,7 @@ type bpfMaps struct {
 	PortRuns   *ebpf.Map `ebpf:"port_runs"`
 	Timewaits  *ebpf.Map `ebpf:"timewaits"`
 	Visited    *ebpf.Map `ebpf:"visited"`
+	Walks      *ebpf.Map `ebpf:"walks"`
 }
 
 func (m *bpfMaps) Close() error {
@@ -390,6 +399,7 @@ func (m *bpfMaps) Close() error {
 		m.PortRuns,
 		m.Timewaits,
 		m.Visited,
+		m.Walks,
 	)
 }
 
@@ -415,7 +425,6 @@ type bpfVariables struct {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
-	AnnounceTimewaits   *ebpf.Program `ebpf:"announce_timewaits"`
 	BlockedPorts        *ebpf.Program `ebpf:"blocked_ports"`
 	CountTimewaits      *ebpf.Program `ebpf:"count_timewaits"`
 	ExistingSockets     *ebpf.Program `ebpf:"existing_sockets"`
@@ -436,12 +445,11 @@ type bpfPrograms struct {
 	TimewaitSchedule    *ebpf.Program `ebpf:"timewait_schedule"`
 	TimewaitTimerCancel *ebpf.Program `ebpf:"timewait_timer_cancel"`
 	TimewaitTimerStart  *ebpf.Program `ebpf:"timewait_timer_start"`
-	WalkTimewaits       *ebpf.Program `ebpf:"walk_timewaits"`
+	WalkSockets         *ebpf.Program `ebpf:"walk_sockets"`
 }
 
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
-		p.AnnounceTimewaits,
 		p.BlockedPorts,
 		p.CountTimewaits,
 		p.ExistingSockets,
@@ -462,7 +470,7 @@ func (p *bpfPrograms) Close() error {
 		p.TimewaitSchedule,
 		p.TimewaitTimerCancel,
 		p.TimewaitTimerStart,
-		p.WalkTimewaits,
+		p.WalkSockets,
 	)
 }
 

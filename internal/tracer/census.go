@@ -1,10 +1,12 @@
 package tracer
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -35,9 +37,8 @@ func (t *Tracer) firstCensus(emit func(*event.Event)) error {
 	return err
 }
 
-// census notes the timewait sockets that no program has told of, and announces connections and, a moment later, those
-// of the timewait sockets that are still untold, for a program may have been about to tell. Last it ends those that
-// should be there and were not met.
+// census announces the connections and timewait sockets that nobody has told of, and ends those that should be there and
+// were not met.
 func (t *Tracer) census(emit func(*event.Event)) error {
 	began := cpuTime()
 	t.timeWaits.censuses++
@@ -48,12 +49,7 @@ func (t *Tracer) census(emit func(*event.Event)) error {
 	if err := t.censusOfAll(round, emit); err != nil {
 		return err
 	}
-	waitForRCU()
-	err := drainMap(t.programs["announce_timewaits"], t.maps.Timewaits, func(r io.Reader) error { return t.emitSnapshots(r, emit) })
-	if err != nil {
-		return fmt.Errorf("census: announce_timewaits: %w", err)
-	}
-	if round > 1 { // before, nothing is missing
+	if t.timeWaits.censuses > 1 { // before, nothing is missing
 		if err := t.sweep(); err != nil {
 			return err
 		}
@@ -62,11 +58,13 @@ func (t *Tracer) census(emit func(*event.Event)) error {
 	return nil
 }
 
-// censusOfAll goes over the table of all timewait sockets, where it can be read, then over each namespace.
+// censusOfAll goes over the table of all sockets, where it can be read, then over each namespace that it does not hold.
 func (t *Tracer) censusOfAll(round uint32, emit func(*event.Event)) error {
-	if p := t.programs["walk_timewaits"]; p != nil {
-		if err := drainMap(p, t.maps.EhashRuns, nil); err != nil {
-			return fmt.Errorf("census: walk_timewaits: %w", err)
+	walk := t.programs["walk_sockets"]
+	if walk != nil {
+		err := drainMap(walk, t.maps.EhashRuns, func(r io.Reader) error { return t.emitSnapshots(r, emit) })
+		if err != nil {
+			return fmt.Errorf("census: walk_sockets: %w", err)
 		}
 	}
 	spaces, unseen, err := netns.List(netns.Options{})
@@ -75,33 +73,49 @@ func (t *Tracer) censusOfAll(round uint32, emit func(*event.Event)) error {
 	}
 	t.unseen = unseen
 	for _, ns := range spaces {
-		if err := t.censusOf(ns, round, emit); err != nil {
+		if err := t.censusOf(ns, walk != nil, round, emit); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// censusOf goes over one namespace. One that cannot be entered is unseen, one that has vanished is none any more.
-func (t *Tracer) censusOf(ns netns.Namespace, round uint32, emit func(*event.Event)) error {
+// censusOf goes over one namespace; over one that was walked only if it has a table of its own. One that cannot be
+// entered is unseen, one that has vanished is none any more.
+func (t *Tracer) censusOf(ns netns.Namespace, walked bool, round uint32, emit func(*event.Event)) error {
 	var failed error
+	done := false
 	err := ns.Do(func() error {
+		if walked && !hasOwnTable() {
+			return nil
+		}
+		done = true
 		failed = drain(t.programs["existing_sockets"], func(r io.Reader) error { return t.emitSnapshots(r, emit) })
 		return nil
 	})
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, netns.ErrGone):
 		return nil
 	case err != nil:
 		t.unseen = append(t.unseen, Unseen{Inode: ns.Inode, Why: err.Error()})
 		return nil
 	case failed != nil:
 		return fmt.Errorf("census of network namespace %d: %w", ns.Inode, failed)
+	case !done:
+		return nil
 	}
 	if err := t.maps.Visited.Put(ns.Inode, round); err != nil {
 		return fmt.Errorf("note census: %w", err)
 	}
 	return nil
+}
+
+// hasOwnTable reports whether the calling thread's network namespace keeps its TCP sockets in a table of its own, which
+// is possible since Linux 6.1 (Documentation/networking/ip-sysctl.rst). The initial namespace says the same of its table,
+// which all others share; there is nothing left in it for iter/tcp then.
+func hasOwnTable() bool {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/tcp_ehash_entries")
+	return err == nil && !bytes.HasPrefix(text, []byte("-"))
 }
 
 // sweep deletes what is gone, and ends what the last census missed.

@@ -132,11 +132,22 @@ func (t *Tracer) load(o Options) error {
 		}
 	}
 	var ve *ebpf.VerifierError
-	if errors.As(err, &ve) && strings.Contains(fmt.Sprintf("%+v", ve), "bpf_probe_read") {
+	if errors.As(err, &ve) && refusesProbeReads(fmt.Sprintf("%+v", ve)) {
 		t.probes = false
 		return t.loadWith(o, false)
 	}
 	return err
+}
+
+// refusesProbeReads recognises the verifier's last word on a helper that lockdown has taken away. (Its log names the helper
+// wherever it is called, too.)
+func refusesProbeReads(log string) bool {
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, "bpf_probe_read") && (strings.Contains(line, "unknown func") || strings.Contains(line, "cannot use helper")) {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *Tracer) loadWith(o Options, probeReads bool) error {
@@ -198,7 +209,7 @@ func (t *Tracer) wants(name string, copies int) bool {
 		return t.tier == TierFunctions
 	case "timewait_timer_cancel", "timewait_timer_start":
 		return t.tier == TierTimers && t.probes
-	case "open_connections", "socket_holders", "count_timewaits", "blocked_ports", "walk_timewaits":
+	case "open_connections", "socket_holders", "count_timewaits", "blocked_ports", "walk_sockets":
 		return t.probes
 	}
 	for n := copies + 1; n <= maxFurtherCopies; n++ {

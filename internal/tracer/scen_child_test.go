@@ -32,6 +32,7 @@ func init() {
 		"hold":   childHold,
 		"churn":  childChurn,
 		"settle": childSettle,
+		"calls":  childCalls,
 	})
 }
 

@@ -238,17 +238,19 @@ func flaws(e *event.Event) []string {
 		}
 	}
 	ended := e.Kind == event.Close || e.Kind == event.TimeWait
+	refused := e.OldState == e.NewState // a call that failed at once: it names what was asked for, no more
 	say(e.Preexisting || e.DirectionBasis == event.Inferred, "is said to be older than the trace")
 	say(e.UnixNano <= 0, "has no time")
-	say(!e.Remote.IsValid() || e.Remote.Addr().IsUnspecified() || e.Remote.Port() == 0, "has no remote end")
-	say(!e.Local.IsValid() || e.Local.Addr().IsUnspecified(), "has no local address")
-	say(e.Local.Port() == 0 && e.Error != event.EADDRNOTAVAIL, "has no local port")
+	say(e.Kind != event.BindFailed && (!e.Remote.IsValid() || e.Remote.Addr().IsUnspecified() || e.Remote.Port() == 0),
+		"has no remote end")
+	say(!e.Local.IsValid() || !refused && e.Local.Addr().IsUnspecified(), "has no local address")
+	say(e.Local.Port() == 0 && !refused && e.Error != event.EADDRNOTAVAIL, "has no local port")
 	say(e.Local.Addr().Is4In6() || e.Remote.Addr().Is4In6(), "has a mapped address")
 	say(ended && !e.Counted, "has no counters")
 	say(ended && e.Lifetime < 0, "has no lifetime")
 	say(e.Kind == event.TimeWaitEnd && (e.Counted || e.SentSegments != 0), "has counters that are not its own")
 	say(e.InCensus, "is said to be in a census")
-	say((e.Kind == event.Connect || e.Kind == event.ConnectFailed) && e.ConnectTime < 0, "has no connect time")
+	say((e.Kind == event.Connect || e.Kind == event.ConnectFailed && !refused) && e.ConnectTime < 0, "has no connect time")
 	say(e.Count != 0 || e.Of != 0, "has the fields of a loss")
 	return f
 }
@@ -263,7 +265,7 @@ func checkOrder(tb testing.TB, got []event.Event) {
 	last := map[key]event.Event{}
 	timeWaits := map[key][]int64{}
 	for _, e := range got {
-		if e.Kind == event.ConnectFailed {
+		if e.Kind == event.ConnectFailed || e.Kind == event.BindFailed {
 			continue // can have the 4-tuple of a living connection: that is why it failed
 		}
 		k := key{e.Direction, e.Local, e.Remote}

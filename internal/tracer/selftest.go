@@ -129,13 +129,13 @@ func connectOnce(listener int, from, to uint16, reset bool) (uint16, error) {
 	if from, err = portOf(s); err != nil {
 		return 0, err
 	}
-	if err := unix.SetsockoptTimeval(s, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 1}); err != nil {
-		return 0, err
-	}
-	if err := unix.Connect(s, &unix.SockaddrInet4{Port: int(to), Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+	if err := connectTo(s, to); err != nil {
 		return 0, fmt.Errorf("connect on 127.0.0.1: %w", err)
 	}
 	accepted, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
+	for errors.Is(err, unix.EINTR) {
+		accepted, _, err = unix.Accept4(listener, unix.SOCK_CLOEXEC)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("accept on 127.0.0.1: %w", err)
 	}
@@ -146,6 +146,30 @@ func connectOnce(listener int, from, to uint16, reset bool) (uint16, error) {
 		err = unix.Shutdown(s, unix.SHUT_WR)
 	}
 	return from, err
+}
+
+// connectTo waits for a second: a firewall may swallow what is sent.
+func connectTo(s int, port uint16) error {
+	if err := unix.SetNonblock(s, true); err != nil {
+		return err
+	}
+	err := unix.Connect(s, &unix.SockaddrInet4{Port: int(port), Addr: [4]byte{127, 0, 0, 1}})
+	if !errors.Is(err, unix.EINPROGRESS) {
+		return err
+	}
+	fds := []unix.PollFd{{Fd: int32(s), Events: unix.POLLOUT}}
+	n, err := unix.Poll(fds, 1000)
+	for errors.Is(err, unix.EINTR) {
+		n, err = unix.Poll(fds, 1000)
+	}
+	if err != nil || n == 0 {
+		return errors.Join(err, unix.ETIMEDOUT)
+	}
+	code, err := unix.GetsockoptInt(s, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil || code == 0 {
+		return err
+	}
+	return unix.Errno(code)
 }
 
 // loopbackSocket is bound to 127.0.0.1 and port.
