@@ -12,8 +12,11 @@ struct {
 	__type(value, __u32);
 } visited SEC(".maps");
 
-/* The hash table that walk_sockets went over, a struct inet_hashinfo. */
+/* The hash table that walk_sockets went over last: a struct inet_hashinfo, its chains and how many.
+ */
 volatile __u64 walked_table;
+volatile __u64 walked_ehash;
+volatile __u32 walked_chains;
 
 /* Is this the timewait socket of a connection? inet_twsk_kill() unlinks it. */
 static __always_inline bool is_hashed(struct sock_common *skc)
@@ -23,10 +26,20 @@ static __always_inline bool is_hashed(struct sock_common *skc)
 
 static __always_inline int announce(struct seq_file *seq, struct event *e)
 {
-	e->kind = EXISTING;
-	e->time_ns = bpf_ktime_get_ns();
+	e->kind = EXISTING; /* user space fills in the time */
 	e->flags |= PREEXISTING | IN_CENSUS;
 	return bpf_seq_write(seq, e, sizeof(*e));
+}
+
+/* Nothing new: only that the census met it is noted. */
+static __always_inline bool is_known_timewait(__u64 timer)
+{
+	struct timewait *known = bpf_map_lookup_elem(&timewaits, &timer);
+
+	if (!known || known->life == GONE)
+		return false;
+	known->round = census_round;
+	return true;
 }
 
 /* A timewait socket that nobody has told of. Its owner cannot be known any more. Should whoever
@@ -37,10 +50,6 @@ static __always_inline bool note_timewait(__u64 timer, struct timewait *t, const
 {
 	struct timewait *known = bpf_map_lookup_elem(&timewaits, &timer);
 
-	if (known && known->life != GONE) {
-		known->round = census_round;
-		return false;
-	}
 	__builtin_memset(t, 0, sizeof(*t));
 	timewait_from_event(t, e);
 	t->who |= WHO_EXISTED;
@@ -85,7 +94,7 @@ static __noinline int meet_timewait(struct seq_file *seq, struct tcp_timewait_so
 	struct timewait t;
 	struct event e = {};
 
-	if (!is_hashed(skc))
+	if (is_known_timewait(timer) || !is_hashed(skc))
 		return 0;
 	if (skc->skc_family != AF_INET6 || (!to->in6_u.u6_addr32[0] && !to->in6_u.u6_addr32[1] &&
 					    to->in6_u.u6_addr32[2] == bpf_htonl(0xffff))) {
@@ -112,7 +121,7 @@ static __noinline int meet_timewait(struct seq_file *seq, struct tcp_timewait_so
 
 /* What a function that meets a socket in its hash chain has found. These are global, so that the
  * verifier looks at each once, and not each time that it is called: hence only numbers come in. */
-#define MAX_CHAINS 8
+#define MAX_CHAINS 16
 struct walk {
 	struct event found;
 	/* Here and not on the stack: what comes from a map is any number to the verifier, so that
@@ -120,6 +129,9 @@ struct walk {
 	__u64 firsts[MAX_CHAINS];
 	__u32 slot;
 	__u32 end;
+	__u64 net; /* of the last timewait socket, and its number */
+	__u32 netns;
+	__u32 reserved;
 };
 
 struct {
@@ -154,9 +166,13 @@ __noinline int meet_timewait_at(__u64 tw)
 		struct timewait t;
 	} u __attribute__((aligned(8)));
 	__u64 timer = tw + bpf_core_field_offset(struct inet_timewait_sock, tw_timer);
-	struct event *e = clean_found();
+	struct walk *w = this_walk();
+	struct event *e;
 	struct net *net;
 
+	if (!w || is_known_timewait(timer))
+		return 0;
+	e = clean_found();
 	if (!e || bpf_probe_read_kernel(u.head, sizeof(u.head), (void *)tw))
 		return 0;
 	net = HEAD_FIELD(u.head, struct net *, struct sock_common, skc_net);
@@ -171,7 +187,11 @@ __noinline int meet_timewait_at(__u64 tw)
 	e->sport = bpf_ntohs(HEAD_FIELD(u.head, __u16, struct inet_timewait_sock, tw_sport));
 	e->dport = bpf_ntohs(HEAD_FIELD(u.head, __u16, struct sock_common, skc_dport));
 	e->substate = HEAD_FIELD(u.head, __u8, struct inet_timewait_sock, tw_substate);
-	e->netns = BPF_CORE_READ(net, ns.inum);
+	if (w->net != (__u64)net) {
+		w->net = (__u64)net;
+		w->netns = BPF_CORE_READ(net, ns.inum);
+	}
+	e->netns = w->netns;
 	fill_timewait_direction(e);
 	if (!timewait_handler)
 		timewait_handler = (__u64)TIMEWAIT_READ(timer, tw_sk.tw_timer.function);
@@ -219,6 +239,17 @@ static __always_inline struct conn *note_connection(struct sock *sk, struct conn
 	return entry;
 }
 
+/* Not one that ended before it was known here. Of one whose end was told meanwhile, what that said
+ * must be true. */
+static __always_inline bool is_to_announce(struct conn *entry, __u8 state)
+{
+	if (entry->ended)
+		return entry->ended == ENDED_ANNOUNCED;
+	if (state == TCP_CLOSE)
+		entry->live = false;
+	return state != TCP_CLOSE;
+}
+
 static __always_inline void fill_from_holder(struct event *e, const struct conn *entry)
 {
 	if (!entry || !entry->live)
@@ -247,9 +278,7 @@ static __noinline int meet_connection(struct seq_file *seq, struct tcp_sock *tp)
 	entry = note_connection(sk, entry, &e, sk->__sk_common.skc_hash);
 	if (!entry)
 		return 0;
-	if (sk->__sk_common.skc_state == TCP_CLOSE) /* it ended before it was known here */
-		entry->live = false;
-	else if (announce(seq, &e))
+	if (is_to_announce(entry, sk->__sk_common.skc_state) && announce(seq, &e))
 		entry->in_census = false; /* the buffer is full: this socket comes again */
 	return 0;
 }
@@ -281,15 +310,12 @@ __noinline int meet_connection_at(__u64 addr)
 	entry = note_connection(sk, entry, e, BPF_CORE_READ(sk, __sk_common.skc_hash));
 	if (!entry)
 		return 0;
-	if (BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE)
-		return 1;
-	entry->live = false;
-	return 0;
+	return is_to_announce(entry, BPF_CORE_READ(sk, __sk_common.skc_state));
 }
 
-#define EHASH_RUNS 65536
-/* Chains and sockets of a run: 16 in the mean where there are 524,288 of both. */
-#define MAX_RUN 64
+#define EHASH_RUNS 32768
+/* Chains and sockets of a run: 32 in the mean where there are 524,288 of both. */
+#define MAX_RUN 96
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, EHASH_RUNS);
@@ -304,15 +330,27 @@ static __always_inline bool has_room(struct seq_file *seq)
 	return seq->size - seq->count > MAX_RUN * sizeof(struct event) || !seq->count;
 }
 
-/* Reads where the chains of a run begin. False: the table has none for it. */
-static __always_inline bool begin_run(struct walk *w, struct net *net, __u32 run)
+/* The first run finds the table of the reader's network namespace for all. */
+static __always_inline void find_table(struct net *net)
 {
+	struct walk *w = this_walk();
+
 	struct inet_hashinfo *info = HASHINFO(net, BPF_CORE_READ);
-	__u32 chains = BPF_CORE_READ(info, ehash_mask) + 1;
+
+	walked_chains = BPF_CORE_READ(info, ehash_mask) + 1;
+	walked_ehash = (__u64)BPF_CORE_READ(info, ehash);
+	walked_table = (__u64)info;
+	if (w)
+		w->net = 0;
+}
+
+/* Reads where the chains of a run begin. False: the table has none for it. */
+static __always_inline bool begin_run(struct walk *w, __u32 run)
+{
+	__u32 chains = walked_chains;
 	__u32 first = (__u64)run * chains / EHASH_RUNS;
 	__u32 n = ((__u64)run + 1) * chains / EHASH_RUNS - first;
 
-	walked_table = (__u64)info;
 	if (n > MAX_CHAINS) {
 		COUNT(chain_cut); /* thash_entries= has made more than 524,288 */
 		return false;
@@ -323,7 +361,7 @@ static __always_inline bool begin_run(struct walk *w, struct net *net, __u32 run
 	w->slot = first + MAX_CHAINS > chains ? first + MAX_CHAINS - chains : 0;
 	w->end = w->slot + n;
 	return !bpf_probe_read_kernel(w->firsts, sizeof(w->firsts),
-				      (void *)BPF_CORE_READ(info, ehash) +
+				      (void *)walked_ehash +
 					  (__u64)(first - w->slot) * sizeof(w->firsts[0]));
 }
 
@@ -346,7 +384,9 @@ int walk_sockets(struct bpf_iter__bpf_map_elem *ctx)
 		return 0;
 	if (!has_room(ctx->meta->seq))
 		return 1;
-	if (!begin_run(w, BPF_CORE_READ(task, nsproxy, net_ns), *key))
+	if (!*key)
+		find_table(BPF_CORE_READ(task, nsproxy, net_ns));
+	if (!begin_run(w, *key))
 		return 0;
 	node = w->firsts[w->slot & (MAX_CHAINS - 1)];
 	for (int i = 0; i < MAX_RUN; i++) {

@@ -149,6 +149,12 @@ struct event {
 };
 _Static_assert(sizeof(struct event) == 152, "no gaps in struct event");
 
+/* struct conn, ended: as of a connection that a census has announced, or not. */
+enum {
+	ENDED_UNANNOUNCED = 1,
+	ENDED_ANNOUNCED = 2,
+};
+
 /* What is remembered of a connection from its start to its end. */
 struct conn {
 	struct owner owner;
@@ -163,7 +169,8 @@ struct conn {
 	bool in_census;
 	bool direction_inferred;
 	__u8 timewait_substate; /* what inet_twsk_alloc() told: the state, or NO_TIMEWAIT */
-	__u8 reserved[4];
+	__u8 ended; /* its end was told, ENDED_ says how: a census on another CPU follows that */
+	__u8 reserved[3];
 	__u64 timewait; /* ... and the address of the timer */
 };
 
@@ -453,7 +460,7 @@ static __always_inline void fill_from_conn(struct event *e, const struct conn *c
 	e->established_ns = c->established_ns;
 	if (!c->established_ns)
 		e->flags |= PREEXISTING;
-	if (c->in_census)
+	if (c->ended ? c->ended == ENDED_ANNOUNCED : c->in_census)
 		e->flags |= IN_CENSUS;
 	if (c->direction_inferred)
 		e->flags |= DIRECTION_INFERRED;
@@ -844,6 +851,8 @@ static __always_inline int on_end(struct sock *sk, struct tcp_sock *tp, int old)
 	/* a child that was reset before it was established: no connection yet, so none ends */
 	if (old == TCP_SYN_RECV && !(c && c->direction == OUTBOUND))
 		return 0;
+	if (c)
+		c->ended = c->in_census ? ENDED_ANNOUNCED : ENDED_UNANNOUNCED;
 	e.time_ns = bpf_ktime_get_ns();
 	fill_counters(&e, sk, tp);
 	if (stopping) {

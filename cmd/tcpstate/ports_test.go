@@ -191,7 +191,7 @@ func TestTheSecondsToExhaustionAreThoseThatItTakes(t *testing.T) {
 		b := budgetIn(t, d, ns, one)
 		told := figure(t, b, "seconds_to_exhaustion")
 		opened, refused, since := clients[i].hear(t)
-		if refused != 1 || opened != 100-before {
+		if refused != 1 || opened < 100-before || opened > 100-before+3 { // see childKeeper
 			t.Fatalf("client %d opened %d and found no port %d times: nothing was tested", i, opened, refused)
 		}
 		took := since.Sub(end).Seconds()
@@ -266,9 +266,9 @@ func TestReusableTimeWaitsAreNoAlarm(t *testing.T) {
 		t.Errorf("%v ports are used and %v of them reusable", used, reusable)
 	}
 	row := toward(t, d, one.Port())
-	ended := figure(t, row, "time_wait.ended_by.reused") + figure(t, row, "time_wait.ended_by.unknown")
-	if ended != figure(t, row, "time_wait.ended") || ended != 250-used || figure(t, row, "time_wait.now") != used {
-		t.Errorf("%v of 250 TIME_WAITs were reused and %v are held: %v", ended, used, row["time_wait"])
+	reused, ended := figure(t, row, "time_wait.ended_by.reused"), figure(t, row, "time_wait.ended")
+	if ended != 250-used || figure(t, row, "time_wait.now") != used || ended-reused > 5 { // see childKeeper
+		t.Errorf("%v of 250 TIME_WAITs ended and %v are held: %v", ended, used, row["time_wait"])
 	}
 	findings(t, d, one, nil, alarming)
 }

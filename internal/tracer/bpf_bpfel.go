@@ -33,7 +33,8 @@ type bpfConn struct {
 	InCensus          bool
 	DirectionInferred bool
 	TimewaitSubstate  uint8
-	Reserved          [4]uint8
+	Ended             uint8
+	Reserved          [3]uint8
 	Timewait          uint64
 }
 
@@ -185,11 +186,14 @@ type bpfTimewait struct {
 }
 
 type bpfWalk struct {
-	_      structs.HostLayout
-	Found  bpfEvent
-	Firsts [8]uint64
-	Slot   uint32
-	End    uint32
+	_        structs.HostLayout
+	Found    bpfEvent
+	Firsts   [16]uint64
+	Slot     uint32
+	End      uint32
+	Net      uint64
+	Netns    uint32
+	Reserved uint32
 }
 
 // Names of all BPF objects in the ELF.
@@ -242,6 +246,8 @@ const (
 	bpfVarTimewaitsGone        = "timewaits_gone"
 	bpfVarWakeMark             = "wake_mark"
 	bpfVarWakeWindow           = "wake_window"
+	bpfVarWalkedChains         = "walked_chains"
+	bpfVarWalkedEhash          = "walked_ehash"
 	bpfVarWalkedTable          = "walked_table"
 )
 
@@ -345,6 +351,8 @@ type bpfVariableSpecs struct {
 	TimewaitsGone      *ebpf.VariableSpec `ebpf:"timewaits_gone"`
 	WakeMark           *ebpf.VariableSpec `ebpf:"wake_mark"`
 	WakeWindow         *ebpf.VariableSpec `ebpf:"wake_window"`
+	WalkedChains       *ebpf.VariableSpec `ebpf:"walked_chains"`
+	WalkedEhash        *ebpf.VariableSpec `ebpf:"walked_ehash"`
 	WalkedTable        *ebpf.VariableSpec `ebpf:"walked_table"`
 }
 
@@ -418,6 +426,8 @@ type bpfVariables struct {
 	TimewaitsGone      *ebpf.Variable `ebpf:"timewaits_gone"`
 	WakeMark           *ebpf.Variable `ebpf:"wake_mark"`
 	WakeWindow         *ebpf.Variable `ebpf:"wake_window"`
+	WalkedChains       *ebpf.Variable `ebpf:"walked_chains"`
+	WalkedEhash        *ebpf.Variable `ebpf:"walked_ehash"`
 	WalkedTable        *ebpf.Variable `ebpf:"walked_table"`
 }
 

@@ -72,7 +72,10 @@ func (t *Tracer) censusOfAll(round uint32, emit func(*event.Event)) error {
 		return fmt.Errorf("list network namespaces: %w", err)
 	}
 	t.unseen = unseen
-	for _, ns := range spaces {
+	for i, ns := range spaces {
+		if i == 0 && walk != nil {
+			continue // our own: its table was walked
+		}
 		if err := t.censusOf(ns, walk != nil, round, emit); err != nil {
 			return err
 		}

@@ -26,9 +26,13 @@ func (t *Tracer) emitOpen(emit func(*event.Event)) error {
 
 func (t *Tracer) emitSnapshots(r io.Reader, emit func(*event.Event)) error {
 	var ev event.Event
+	now := t.clock.now()
 	return eachRecord(r, recordSize, func(b []byte) error {
 		if err := t.decode(b, &ev); err != nil {
 			return err
+		}
+		if ev.Kind == event.Existing {
+			ev.UnixNano = now
 		}
 		emit(&ev)
 		return nil
