@@ -814,21 +814,31 @@ static __always_inline void fill_end(struct event *e, struct sock *sk, struct co
 		e->new_state = TCP_TIME_WAIT;
 }
 
-/* What the socket leaves behind: the substate of a timewait socket and its timer, 0, or one of the
- * values beside. */
-static __always_inline int left_behind(struct sock *sk, const struct event *e, struct conn *entry,
-				       __u64 *timer)
+/* What inet_twsk_alloc() told of the timewait socket that sk leaves behind: its substate and timer,
+ * or NO_TIMEWAIT. 0: nothing, or its hook was not called, which can be when it interrupts itself.
+ */
+static __always_inline int told_by_alloc(struct sock *sk, __u64 *timer)
 {
-	int substate = 0;
+	struct conn *entry = find_entry(sk);
+	int substate;
 
-	if (!timewait_alloc_tells)
-		return probe_reads ? timewait_substate(sk, e, timer) : UNKNOWN_SUBSTATE;
-	if (entry) {
-		substate = entry->timewait_substate;
-		*timer = entry->timewait;
-		entry->timewait_substate = 0;
-	}
+	if (!entry)
+		return 0;
+	substate = entry->timewait_substate;
+	*timer = entry->timewait;
+	entry->timewait_substate = 0;
 	return substate;
+}
+
+static __always_inline int left_behind(struct sock *sk, const struct event *e, __u64 *timer)
+{
+	int substate = timewait_alloc_tells ? told_by_alloc(sk, timer) : 0;
+
+	if (substate)
+		return substate;
+	if (probe_reads)
+		return timewait_substate(sk, e, timer);
+	return timewait_alloc_tells ? 0 : UNKNOWN_SUBSTATE;
 }
 
 /* Anything -> CLOSE: the end of a connection, or of an attempt at one. The walk comes first, while
@@ -836,18 +846,15 @@ static __always_inline int left_behind(struct sock *sk, const struct event *e, s
 static __always_inline int on_end(struct sock *sk, struct tcp_sock *tp, int old)
 {
 	struct event e = {};
-	struct conn *entry, *c;
+	struct conn *c;
 	__u64 timer = 0;
 
 	e.old_state = old;
 	e.new_state = TCP_CLOSE;
 	fill_addresses(&e, sk, tp);
-	if (!timewait_alloc_tells && (old == TCP_FIN_WAIT2 || old == TCP_CLOSING))
-		e.substate = left_behind(sk, &e, NULL, &timer);
-	entry = find_entry(sk);
-	if (timewait_alloc_tells && (old == TCP_FIN_WAIT2 || old == TCP_CLOSING))
-		e.substate = left_behind(sk, &e, entry, &timer);
-	c = if_live(entry);
+	if (old == TCP_FIN_WAIT2 || old == TCP_CLOSING)
+		e.substate = left_behind(sk, &e, &timer);
+	c = if_live(find_entry(sk));
 	/* a child that was reset before it was established: no connection yet, so none ends */
 	if (old == TCP_SYN_RECV && !(c && c->direction == OUTBOUND))
 		return 0;

@@ -162,6 +162,16 @@ func (t *Tracer) lastCheck(emit func(*event.Event)) error {
 	if err := t.settle(time.Millisecond); err != nil {
 		return err
 	}
+	if err := t.compare(); err != nil {
+		return err
+	}
+	if t.timeWaits.inARow == 0 || t.endsByCensus() {
+		return nil
+	}
+	// There is no later check to repair it.
+	if err := t.census(emit); err != nil {
+		return err
+	}
 	return t.compare()
 }
 
