@@ -17,7 +17,7 @@
 			row(name, unit, "at most " value[unit "-max"] + 0, value[unit] + 0 <= value[unit "-max"] + 0)
 		else if (unit "-min" in value)
 			row(name, unit, "at least " value[unit "-min"] + 0, value[unit] + 0 >= value[unit "-min"] + 0)
-		else if (unit ~ /^(lost|cpu-share|first-ratio|kernel-MiB|ms-to-open)$/)
+		else if (unit ~ /^(lost|cpu-share|first-ratio|kernel-MiB|ms-to-open|ns\/connection|timers-ns\/connection|lookup-ns\/connection)$/)
 			row(name, unit, "", 1)
 	}
 }

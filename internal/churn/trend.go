@@ -21,6 +21,8 @@ const (
 const (
 	// recently is how far back a rate looks, nanoseconds.
 	recently = 10e9
+	// shortest is how many seconds must have been traced: from less, a burst looks like a rate.
+	shortest = 1
 	// foresight is for how many seconds the ports are counted one by one; thereafter only leaks go on.
 	foresight = 130
 	// farthest is how many seconds ahead a leak is followed.
@@ -41,7 +43,7 @@ func (b *Budget) trend(w Window) trend {
 	now := max(w.End, b.lastWanted)
 	s := b.sum(max(w.Start, now-recently), now)
 	wanted := s.rate(b.lastWanted, now)
-	if wanted == 0 {
+	if wanted == 0 || w.Seconds() < shortest {
 		return trend{}
 	}
 	t := trend{opened: wanted * s.opened / (s.opened + s.refused)}
