@@ -97,7 +97,7 @@ func TestASignalEndsAReportWithACompleteDocument(t *testing.T) {
 			"dst.port": "null", "opened": "30", "closed_by.remote": "30", "time_wait.entered": "0", "sent_bytes": "210", "received_bytes": "300", "verdict.name": "null",
 		})
 		agrees(t, "ports", budget(t, d, s.addr), map[string]string{
-			"netns": of(ns), "src": "10.1.0.1", "opened": "30", "exhausted": "0", "seconds_to_exhaustion": "null", "basis": "exact",
+			"netns": of(ns), "src": "10.1.0.1", "opened": "30", "exhausted": "0", "basis": "exact",
 		})
 		if n := len(ps[1].wait(t, exitDone).jsonLines(t)); n != 4*30+20 {
 			t.Errorf("%s: %d events", signal, n)

@@ -22,7 +22,7 @@ const (
 	// recently is how far back a rate looks, nanoseconds.
 	recently = 10e9
 	// shortest is how many seconds must have been traced: from less, a burst looks like a rate.
-	shortest = 1
+	shortest = 0.5
 	// foresight is for how many seconds the ports are counted one by one; thereafter only leaks go on.
 	foresight = 130
 	// farthest is how many seconds ahead a leak is followed.
