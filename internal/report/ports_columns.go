@@ -183,7 +183,7 @@ func (d *Document) notes() []string {
 		if n > shownUnseen {
 			unseen, more = unseen[:shownUnseen], "; …"
 		}
-		notes = append(notes, were(uint64(n), "network namespace")+" not seen, and what was there before tracing is missing: "+
+		notes = append(notes, were(uint64(n), "network namespace")+" not entered: no settings, and perhaps not all that was there before tracing, are known: "+
 			strings.Join(unseen, "; ")+more+".")
 	}
 	for _, h := range d.HooksAbsent {

@@ -109,7 +109,7 @@ func TestNamespaces(t *testing.T) {
 	}
 	text := columnsOf(t, d, Options{Wide: true})
 	for _, want := range []string{
-		"2 network namespaces were not seen, and what was there before tracing is missing: 4026532000 (setns: operation not permitted); unknown (no more than 1024 are looked into).",
+		"2 network namespaces were not entered: no settings, and perhaps not all that was there before tracing, are known: 4026532000 (setns: operation not permitted); unknown (no more than 1024 are looked into).",
 		"Not attached: sys_exit_bind: no BTF; bind() that fails is not seen",
 	} {
 		if !strings.Contains(text, "\n"+want+"\n") {
