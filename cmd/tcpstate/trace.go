@@ -82,7 +82,7 @@ func runTrace(e *env, f *traceFlags) (err error) {
 	defer ended()
 	lines = traceWriter(e, f, out)
 	write(lines.Flush())
-	table := l.table(e, churn.Options{Partial: true}) // for its alerts
+	table := l.table(e, churn.Options{MaxRows: 2048, Partial: true}) // for its alerts
 	watched = newSettings(l.tracer, table)
 	err = l.run(ctx, func(ev *event.Event, s *service.Service) {
 		table.Observe(ev)

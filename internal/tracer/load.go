@@ -72,15 +72,16 @@ func (t *Tracer) open(o Options) (err error) {
 	// Before 5.11 maps count against RLIMIT_MEMLOCK, root's too. That it cannot be raised matters only if loading fails:
 	// whether the kernel needs it is a guess (a map was refused), which is wrong where a capability is missing.
 	memlock := rlimit.RemoveMemlock()
-	for _, tier := range tiersToTry(o.Tier) {
+	tiers := tiersToTry(o.Tier)
+	for i, tier := range tiers {
 		if err = t.openTier(o, tier); err == nil {
 			return t.startWindow()
 		}
-		var unfit *unfitError
-		if !errors.As(err, &unfit) {
+		if i == len(tiers)-1 {
 			break
 		}
-		t.refused = append(t.refused, unfit.Error())
+		// Whatever it was, it can be that of this tier alone: a hook that the kernel has not, or does not call.
+		t.refused = append(t.refused, tier.String()+": "+firstLine(err))
 		if err := t.free(); err != nil {
 			return err
 		}
@@ -91,20 +92,24 @@ func (t *Tracer) open(o Options) (err error) {
 	return err
 }
 
-// openTier loads and attaches with one way to follow timewait sockets, and tries whether it works. An unfitError says
-// that another way can be tried.
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+// openTier loads and attaches with one way to follow timewait sockets, and tries whether it works.
 func (t *Tracer) openTier(o Options, tier Tier) (err error) {
 	t.tier = tier
 	if tier == TierFunctions {
 		if err := functionHooks(); err != nil {
-			return &unfitError{tier, err}
+			return err
 		}
 	}
 	if err := t.load(o); err != nil {
 		return err
 	}
 	if tier == TierTimers && !t.probes {
-		return &unfitError{tier, errLockdown}
+		return errLockdown
 	}
 	if t.reader, err = ringbuf.NewReader(t.maps.Events); err != nil {
 		return fmt.Errorf("open ring buffer: %w", err)
@@ -276,7 +281,7 @@ func ringSize(bytes int) int {
 // lest one is held for ever; then the copies, on all kernels in this order: each handles what those before it have not.
 func (t *Tracer) attach() error {
 	if err := t.attachTier(); err != nil {
-		return &unfitError{t.tier, err}
+		return err
 	}
 	for _, p := range t.copies {
 		if err := t.attachOne(p); err != nil {

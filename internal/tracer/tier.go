@@ -46,15 +46,6 @@ func ParseTier(name string) (Tier, error) {
 	return 0, fmt.Errorf("unknown way to follow TIME_WAIT %q: want %s", name, strings.Join(tierNames[:], ", "))
 }
 
-// unfitError is why a tier cannot be used on this kernel.
-type unfitError struct {
-	tier Tier
-	err  error
-}
-
-func (e *unfitError) Error() string { return e.tier.String() + ": " + e.err.Error() }
-func (e *unfitError) Unwrap() error { return e.err }
-
 var errLockdown = errors.New("kernel lockdown=confidentiality lets no program look into the kernel's table")
 
 func tiersToTry(wanted Tier) []Tier {
