@@ -104,10 +104,10 @@ func (t *Tracer) endWindow(emit func(*event.Event)) error {
 			return err
 		}
 		t.ended = true
-		t.window.End = t.clock.now()
 		if err := t.variables.Stopping.Set(uint32(1)); err != nil {
 			return fmt.Errorf("end window: %w", err)
 		}
+		t.window.End = t.clock.now() // not before: nothing that is told must be later
 		return nil
 	})
 	if err != nil {
