@@ -78,10 +78,16 @@ static __always_inline void forget_timewait(__u64 timer)
 	}
 }
 
+/* Of servers that are gone the ports tell: theirs is below the usual range of those that connect()
+ * chooses, and the other end's is not. */
+#define USUAL_RANGE 32768
+
 static __always_inline void fill_timewait_direction(struct event *e)
 {
+	bool server = e->sport < USUAL_RANGE && e->dport >= USUAL_RANGE;
+
 	e->flags |= DIRECTION_INFERRED;
-	e->direction = find_listener(e) ? INBOUND : OUTBOUND;
+	e->direction = server || find_listener(e) ? INBOUND : OUTBOUND;
 	e->old_state = e->new_state = TCP_TIME_WAIT;
 }
 
