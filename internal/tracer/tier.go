@@ -9,6 +9,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
 )
 
 // Tier is how the beginning and the end of timewait sockets are known. No tracepoint shows either.
@@ -55,8 +56,9 @@ func tiersToTry(wanted Tier) []Tier {
 	return []Tier{wanted}
 }
 
-// functionHooks says why the kernel takes no programs at functions; nil: it does. Loading the smallest one is the only
-// way to know: feature tests say yes where hardened kernels refuse.
+// functionHooks says why the kernel takes no programs at functions; nil: it does. Loading and attaching the smallest one
+// is the only way to know: feature tests say yes where hardened kernels refuse, and arm64 before 6.4 loads what it cannot
+// attach.
 func functionHooks() error {
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Name: "fentry_probe", Type: ebpf.Tracing, AttachType: ebpf.AttachTraceFEntry, AttachTo: "inet_twsk_kill",
@@ -65,7 +67,12 @@ func functionHooks() error {
 	if err != nil {
 		return fmt.Errorf("the kernel takes no program at its functions: %w", errors.Unwrap(err))
 	}
-	return p.Close()
+	defer p.Close()
+	l, err := link.AttachTracing(link.TracingOptions{Program: p})
+	if err != nil {
+		return fmt.Errorf("the kernel attaches no program to its functions: %w", err)
+	}
+	return l.Close()
 }
 
 // attachTier hooks what sees timewait sockets end, then what sees them change, then what sees them begin.
