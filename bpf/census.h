@@ -495,7 +495,7 @@ int held_timewaits(struct bpf_iter__bpf_map_elem *ctx)
 	__u64 *key = ctx->key, timer;
 	struct event e;
 
-	if (!key || !t || t->life != LIVE || !(t->told & ANNOUNCED))
+	if (!key || !t || t->life != LIVE || !t->announced)
 		return 0;
 	timer = *key;
 	event_from_timewait(&e, t);

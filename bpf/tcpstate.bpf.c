@@ -358,28 +358,32 @@ static __always_inline void copy_v6(__u8 *addr, const struct in6_addr *v6)
 }
 
 /* An AF_INET6 socket that talks IPv4 has its true addresses in the IPv4 fields. */
-static __always_inline bool talks_v4(struct sock *sk)
+static __always_inline bool talks_v4(const struct sock_common *skc)
 {
-	const struct in6_addr *to = &sk->__sk_common.skc_v6_daddr;
+	const struct in6_addr *to = &skc->skc_v6_daddr;
 
-	return sk->__sk_common.skc_family != AF_INET6 ||
-	       (!to->in6_u.u6_addr32[0] && !to->in6_u.u6_addr32[1] &&
-		to->in6_u.u6_addr32[2] == bpf_htonl(0xffff));
+	return skc->skc_family != AF_INET6 || (!to->in6_u.u6_addr32[0] && !to->in6_u.u6_addr32[1] &&
+					       to->in6_u.u6_addr32[2] == bpf_htonl(0xffff));
+}
+
+static __always_inline void fill_common(struct event *e, const struct sock_common *skc)
+{
+	if (talks_v4(skc)) {
+		map_v4(e->src, skc->skc_rcv_saddr);
+		map_v4(e->dst, skc->skc_daddr);
+	} else {
+		copy_v6(e->src, &skc->skc_v6_rcv_saddr);
+		copy_v6(e->dst, &skc->skc_v6_daddr);
+	}
+	e->dport = bpf_ntohs(skc->skc_dport);
+	e->netns = skc->skc_net.net->ns.inum;
 }
 
 static __always_inline void fill_addresses(struct event *e, struct sock *sk, struct tcp_sock *tp)
 {
-	if (talks_v4(sk)) {
-		map_v4(e->src, sk->__sk_common.skc_rcv_saddr);
-		map_v4(e->dst, sk->__sk_common.skc_daddr);
-	} else {
-		copy_v6(e->src, &sk->__sk_common.skc_v6_rcv_saddr);
-		copy_v6(e->dst, &sk->__sk_common.skc_v6_daddr);
-	}
+	fill_common(e, &sk->__sk_common);
 	/* inet_num is 0 again at ->CLOSE, inet_sport is not */
 	e->sport = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
-	e->dport = bpf_ntohs(sk->__sk_common.skc_dport);
-	e->netns = sk->__sk_common.skc_net.net->ns.inum;
 }
 
 /* Payload only: bytes_sent counts retransmissions again, bytes_received counts the peer's FIN once
@@ -1042,17 +1046,22 @@ FURTHER_COPY(2)
 FURTHER_COPY(3)
 FURTHER_COPY(4)
 
+/* The same of a socket that was read: its IPv6 addresses are in e. */
+static __always_inline bool talked_v4(const struct event *e, __u16 family)
+{
+	return family != AF_INET6 ||
+	       (!((__u64 *)e->dst)[0] && ((__u32 *)e->dst)[2] == bpf_htonl(0xffff));
+}
+
 /* What a socket holds, read from memory that can be another's by now. */
 static __always_inline void fill_socket(struct event *e, struct tcp_sock *tp)
 {
 	struct sock *sk = (struct sock *)tp;
-	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	bool fin = BPF_CORE_READ(sk, __sk_common.skc_flags) & (1UL << SOCK_DONE);
 
 	bpf_core_read(e->src, sizeof(e->src), &sk->__sk_common.skc_v6_rcv_saddr);
 	bpf_core_read(e->dst, sizeof(e->dst), &sk->__sk_common.skc_v6_daddr);
-	if (family != AF_INET6 ||
-	    (!((__u64 *)e->dst)[0] && ((__u32 *)e->dst)[2] == bpf_htonl(0xffff))) {
+	if (talked_v4(e, BPF_CORE_READ(sk, __sk_common.skc_family))) {
 		map_v4(e->src, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
 		map_v4(e->dst, BPF_CORE_READ(sk, __sk_common.skc_daddr));
 	}

@@ -13,11 +13,6 @@ enum {
 	GONE = 3,
 };
 
-/* struct timewait, told: there was a record of it. */
-enum {
-	ANNOUNCED = 1,
-};
-
 /* struct timewait, who */
 #define WHO_DIRECTION(who)    ((who)&3)
 #define WHO_BASIS(who)	      (((who) >> 2) & 7)
@@ -40,10 +35,10 @@ struct timewait {
 	__u16 sport;
 	__u16 dport;
 	/* Bytes, each written by one side only, because 5.10 has no atomic or. */
-	__u8 who; /* direction, basis of the owner, WHO_ bits, and whether its peer's FIN is due */
+	__u8 who; /* direction, basis of the owner, WHO_ bits */
 	__u8 life;
-	__u8 told;
-	__u8 round; /* of the census that met it last */
+	bool announced; /* there was a record of it */
+	__u8 round;	/* of the census that met it last */
 };
 _Static_assert(sizeof(struct timewait) == 72, "fits kmalloc-128 with the map's 56 bytes");
 
@@ -299,7 +294,7 @@ static __always_inline void timewait_from_event(struct timewait *t, const struct
 	if (e->substate == TCP_FIN_WAIT2)
 		t->who |= WHO_IN_FIN_WAIT2;
 	t->life = LIVE;
-	t->told = ANNOUNCED;
+	t->announced = true;
 	t->round = census_round;
 }
 
@@ -330,7 +325,7 @@ static __always_inline bool timewait_ended(struct event *e, const struct timewai
 					   __u8 cause, __u8 basis)
 {
 	count_left(t->netns);
-	if (!(t->told & ANNOUNCED))
+	if (!t->announced)
 		return false;
 	event_from_timewait(e, t);
 	e->kind = TIME_WAIT_END;
@@ -363,7 +358,7 @@ static __noinline int enter_timewait(struct sock *sk, struct event *e, __u64 tim
 
 	timewait_from_event(&t, e);
 	known = bpf_map_lookup_elem(&timewaits, &timer);
-	if (known && known->life == LIVE && !(known->told & ANNOUNCED)) {
+	if (known && known->life == LIVE && !known->announced) {
 		*known = t; /* the same: inet_twsk_alloc() told */
 		return false;
 	}

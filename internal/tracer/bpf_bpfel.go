@@ -170,19 +170,19 @@ type bpfNamespace struct {
 }
 
 type bpfTimewait struct {
-	_        structs.HostLayout
-	CgroupId uint64
-	Comm     [16]uint8
-	Src      [16]uint8
-	Dst      [16]uint8
-	Netns    uint32
-	Pid      uint32
-	Sport    uint16
-	Dport    uint16
-	Who      uint8
-	Life     uint8
-	Told     uint8
-	Round    uint8
+	_         structs.HostLayout
+	CgroupId  uint64
+	Comm      [16]uint8
+	Src       [16]uint8
+	Dst       [16]uint8
+	Netns     uint32
+	Pid       uint32
+	Sport     uint16
+	Dport     uint16
+	Who       uint8
+	Life      uint8
+	Announced bool
+	Round     uint8
 }
 
 type bpfWalk struct {

@@ -62,7 +62,7 @@ func (t *Tracer) census(emit func(*event.Event)) error {
 func (t *Tracer) censusOfAll(round uint32, emit func(*event.Event)) error {
 	walk := t.programs["walk_sockets"]
 	if walk != nil {
-		err := drainMap(walk, t.maps.EhashRuns, func(r io.Reader) error { return t.emitSnapshots(r, emit) })
+		err := drainMap(walk, t.maps.EhashRuns, t.snapshots(emit))
 		if err != nil {
 			return fmt.Errorf("census: walk_sockets: %w", err)
 		}
@@ -93,7 +93,7 @@ func (t *Tracer) censusOf(ns netns.Namespace, walked bool, round uint32, emit fu
 			return nil
 		}
 		done = true
-		failed = drain(t.programs["existing_sockets"], func(r io.Reader) error { return t.emitSnapshots(r, emit) })
+		failed = drain(t.programs["existing_sockets"], t.snapshots(emit))
 		return nil
 	})
 	switch {
@@ -134,7 +134,7 @@ func (t *Tracer) emitHeld(emit func(*event.Event)) error {
 	if !t.TimeWaitsKnown() {
 		return nil
 	}
-	err := drainMap(t.programs["held_timewaits"], t.maps.Timewaits, func(r io.Reader) error { return t.emitSnapshots(r, emit) })
+	err := drainMap(t.programs["held_timewaits"], t.maps.Timewaits, t.snapshots(emit))
 	if err != nil {
 		return fmt.Errorf("read held timewait sockets: %w", err)
 	}

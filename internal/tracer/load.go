@@ -82,7 +82,7 @@ func (t *Tracer) open(o Options) (err error) {
 		}
 		// Whatever it was, it can be that of this tier alone: a hook that the kernel has not, or does not call.
 		t.refused = append(t.refused, tier.String()+": "+firstLine(err))
-		if err := t.free(); err != nil {
+		if err := t.Close(); err != nil {
 			return err
 		}
 	}
@@ -192,12 +192,9 @@ func (t *Tracer) loadWith(o Options, probeReads bool) error {
 	if err := spec.Variables["testing_port"].Set(uint32(nothingYet)); err != nil {
 		return fmt.Errorf("set port under test: %w", err)
 	}
-	if !probeReads || !o.Syscalls {
-		removeSyscalls(spec)
-	}
 	copies := furtherCopies()
 	for name := range spec.Programs {
-		if !t.wants(name, copies) {
+		if !t.wants(name, copies, o.Syscalls) {
 			delete(spec.Programs, name)
 		}
 	}
@@ -207,8 +204,8 @@ func (t *Tracer) loadWith(o Options, probeReads bool) error {
 	return nil
 }
 
-// wants reports whether this kernel and tier use the program.
-func (t *Tracer) wants(name string, copies int) bool {
+// wants reports whether this kernel and tier use the program, syscalls whether the optional ones are asked for.
+func (t *Tracer) wants(name string, copies int, syscalls bool) bool {
 	switch name {
 	case "timewait_alloc", "timewait_schedule", "timewait_kill":
 		return t.tier == TierFunctions
@@ -216,6 +213,8 @@ func (t *Tracer) wants(name string, copies int) bool {
 		return t.tier == TierTimers && t.probes
 	case "open_connections", "socket_holders", "count_timewaits", "blocked_ports", "walk_sockets":
 		return t.probes
+	case "sys_exit_bind", "sys_exit_connect":
+		return t.probes && syscalls
 	}
 	for n := copies + 1; n <= maxFurtherCopies; n++ {
 		if name == furtherCopy(n) {
@@ -233,17 +232,16 @@ func (t *Tracer) loadSpec(spec *ebpf.CollectionSpec, copies int) error {
 	defer collection.Close()
 	var shared struct {
 		bpfMaps
-		variables
+		bpfVariables
 	}
 	if err := collection.Assign(&shared); err != nil {
 		return err
 	}
-	t.maps, t.variables = shared.bpfMaps, shared.variables
+	t.maps, t.variables = shared.bpfMaps, shared.bpfVariables
 	t.copies = []*ebpf.Program{collection.DetachProgram("inet_sock_set_state")}
 	for n := 1; n <= copies; n++ {
 		t.copies = append(t.copies, collection.DetachProgram(furtherCopy(n)))
 	}
-	t.syscallPrograms = detachSyscallPrograms(collection)
 	t.programs = make(map[string]*ebpf.Program)
 	for name := range collection.Programs {
 		t.programs[name] = collection.DetachProgram(name)

@@ -17,26 +17,29 @@ func (t *Tracer) emitOpen(emit func(*event.Event)) error {
 	if p == nil {
 		return nil
 	}
-	err := drainMap(p, t.maps.Conns, func(r io.Reader) error { return t.emitSnapshots(r, emit) })
+	err := drainMap(p, t.maps.Conns, t.snapshots(emit))
 	if err != nil {
 		return fmt.Errorf("read open connections: %w", err)
 	}
 	return nil
 }
 
-func (t *Tracer) emitSnapshots(r io.Reader, emit func(*event.Event)) error {
-	var ev event.Event
-	now := t.clock.now()
-	return eachRecord(r, recordSize, func(b []byte) error {
-		if err := t.decode(b, &ev); err != nil {
-			return err
-		}
-		if ev.Kind == event.Existing {
-			ev.UnixNano = now
-		}
-		emit(&ev)
-		return nil
-	})
+// snapshots reads what an iterator writes, a record for each socket, and hands it on.
+func (t *Tracer) snapshots(emit func(*event.Event)) func(io.Reader) error {
+	return func(r io.Reader) error {
+		var ev event.Event
+		now := t.clock.now()
+		return eachRecord(r, recordSize, func(b []byte) error {
+			if err := t.decode(b, &ev); err != nil {
+				return err
+			}
+			if ev.Kind == event.Existing {
+				ev.UnixNano = now
+			}
+			emit(&ev)
+			return nil
+		})
+	}
 }
 
 // eachRecord reads records of size bytes to the end.

@@ -41,18 +41,21 @@ type TimeWaitCheck struct {
 	// Censuses counts those after the first, made because a difference lasted, or instead of timers. Repaired is how many
 	// timewait sockets they found or ended.
 	Censuses, Repaired uint64
+	// Uncounted is how many timewait sockets were made in namespaces beyond those that are kept apart: nothing is compared
+	// there.
+	Uncounted uint64
 	// Namespaces is the last comparison.
 	Namespaces []TimeWaitCount
 }
 
-// Exact reports whether the last comparison agreed in every namespace.
+// Exact reports whether the last comparison agreed, and in every namespace.
 func (c *TimeWaitCheck) Exact() bool {
 	for _, n := range c.Namespaces {
 		if n.differs() {
 			return false
 		}
 	}
-	return c.Known
+	return c.Known && c.Uncounted == 0
 }
 
 // differs: a namespace that is gone has nothing to compare with.
@@ -77,6 +80,7 @@ func (t *Tracer) TimeWaitCheck() (TimeWaitCheck, error) {
 		return check, err
 	}
 	check.Censuses = t.timeWaits.censuses - min(t.timeWaits.censuses, 1)
+	check.Uncounted = c.NamespacesFull
 	check.Repaired = c.TimewaitsFound + c.TimewaitsMissed - t.timeWaits.baseline
 	return check, nil
 }

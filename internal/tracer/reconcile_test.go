@@ -145,6 +145,7 @@ func TestNamespacesComeAndGo(t *testing.T) {
 		for _, e := range first.events {
 			made[ends{e.Local, e.Remote}] = true
 		}
+		_ = first.space.Close()
 		first.ns.Close()
 		ok := first.wait(func() bool { return first.held.sum() == 0 })
 		if !ok {

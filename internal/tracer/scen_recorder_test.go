@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ type trace struct {
 
 	mu        sync.Mutex
 	recorders map[uint32]*recorder // by the namespace's inode
+	spaces    []*os.File           // keep the namespaces, so that none takes another's number
 	check     tracer.TimeWaitCheck // the last one while running
 	tier      string               // what TimeWaitTier said then
 }
@@ -67,6 +69,9 @@ func (t *trace) run(tb testing.TB, o tracer.Options, emit func(*event.Event)) {
 	go func() { t.done <- tr.Run(ctx, emit) }()
 	tb.Cleanup(func() {
 		t.stop(tb)
+		for _, f := range t.spaces {
+			_ = f.Close()
+		}
 		if err := tr.Close(); err != nil {
 			tb.Errorf("close tracer: %v", err)
 		}
@@ -110,7 +115,8 @@ func (t *trace) losses(tb testing.TB) tracer.Loss {
 // recorder keeps the events of one namespace.
 type recorder struct {
 	*trace
-	ns *testnet.Namespace
+	ns    *testnet.Namespace
+	space *os.File // keeps it while the trace runs
 
 	mu       sync.Mutex
 	events   []event.Event
@@ -125,8 +131,14 @@ type recorder struct {
 // watch starts to keep ns's events.
 func (t *trace) watch(ns *testnet.Namespace) *recorder {
 	r := &recorder{trace: t, ns: ns, patience: testnet.Patience, held: timeWaits{}}
+	f, err := ns.Hold()
+	if err != nil {
+		panic(err)
+	}
+	r.space = f
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.spaces = append(t.spaces, f)
 	t.recorders[ns.Inode()] = r
 	return r
 }

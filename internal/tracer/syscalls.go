@@ -20,24 +20,6 @@ var syscallHooks = []struct{ name, unseen string }{
 	{"sys_exit_connect", "connects that fail for want of a route are not seen"},
 }
 
-// removeSyscalls takes the optional programs out of a collection before it is loaded.
-func removeSyscalls(spec *ebpf.CollectionSpec) {
-	for _, h := range syscallHooks {
-		delete(spec.Programs, h.name)
-	}
-}
-
-// detachSyscallPrograms takes the optional programs out of a loaded collection that is about to be closed.
-func detachSyscallPrograms(c *ebpf.Collection) map[string]*ebpf.Program {
-	programs := map[string]*ebpf.Program{}
-	for _, h := range syscallHooks {
-		if p := c.DetachProgram(h.name); p != nil {
-			programs[h.name] = p
-		}
-	}
-	return programs
-}
-
 // attachSyscalls hooks the optional programs as far as they were loaded. It returns a line for each that is absent: why,
 // and what is not seen therefore.
 func (t *Tracer) attachSyscalls() (absent []string) {
@@ -50,7 +32,7 @@ func (t *Tracer) attachSyscalls() (absent []string) {
 }
 
 func (t *Tracer) attachSyscall(name string) error {
-	program := t.syscallPrograms[name]
+	program := t.programs[name]
 	switch {
 	case program != nil:
 	case lockdown() == "confidentiality":
@@ -82,21 +64,15 @@ func (t *Tracer) detachSyscalls() error {
 	return errors.Join(errs...)
 }
 
-// closeSyscalls detaches and frees the programs.
-func (t *Tracer) closeSyscalls() error {
-	errs := []error{t.detachSyscalls()}
-	for _, p := range t.syscallPrograms {
-		errs = append(errs, p.Close())
-	}
-	t.syscallPrograms = nil
-	return errors.Join(errs...)
-}
-
 // missedCalls is how many ends of bind() and connect() the kernel did not show to the programs, whatever came of the calls:
 // on a CPU on which a map is being read or written by system call, or where a program of this type runs already, none
 // is called, which matters where that can be preempted. Kernels before 6.7 do not count it.
 func (t *Tracer) missedCalls() (n uint64, err error) {
-	for _, p := range t.syscallPrograms {
+	for _, h := range syscallHooks {
+		p := t.programs[h.name]
+		if p == nil {
+			continue
+		}
 		stats, err := p.Stats()
 		if err != nil && !errors.Is(err, ebpf.ErrNotSupported) {
 			return 0, fmt.Errorf("read program statistics: %w", err)

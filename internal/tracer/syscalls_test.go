@@ -79,11 +79,11 @@ func TestAbsentSyscallsSayWhy(t *testing.T) {
 	if err := tr.detachSyscalls(); err != nil {
 		t.Fatal(err)
 	}
-	program := tr.syscallPrograms["sys_exit_bind"]
+	program := tr.programs["sys_exit_bind"]
 	if hook, err := attachToEvent(1<<40, program); err == nil {
 		t.Errorf("attached to an event that does not exist: %v", hook.Close())
 	}
-	delete(tr.syscallPrograms, "sys_exit_bind")
+	delete(tr.programs, "sys_exit_bind")
 	tr.syscallsRefused = unix.E2BIG
 	absent := tr.attachSyscalls()
 	const want = "sys_exit_bind: the kernel refuses the program: argument list too long: failures of bind() are not seen"
@@ -99,7 +99,7 @@ func TestAbsentSyscallsSayWhy(t *testing.T) {
 func TestCloseDetachesSyscalls(t *testing.T) {
 	requireTracefs(t)
 	tr := openSyscalls(t)
-	info, err := tr.syscallPrograms["sys_exit_connect"].Info()
+	info, err := tr.programs["sys_exit_connect"].Info()
 	if err != nil {
 		t.Fatal(err)
 	}

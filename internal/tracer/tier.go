@@ -3,8 +3,6 @@ package tracer
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -101,8 +99,10 @@ func (t *Tracer) Hooks() []string {
 		hooks = append(hooks, "not used for TIME_WAIT: "+why)
 	}
 	hooks = append(hooks, t.timeWaitHooks())
-	for _, name := range slices.Sorted(maps.Keys(t.syscallPrograms)) {
-		hooks = append(hooks, "syscalls:"+name)
+	for _, h := range syscallHooks {
+		if t.programs[h.name] != nil {
+			hooks = append(hooks, "syscalls:"+h.name)
+		}
 	}
 	hooks = append(hooks, t.absent...)
 	if t.untested != "" {

@@ -27,7 +27,7 @@ const defaultTick = 100 * time.Millisecond
 // Tracer is a loaded and attached tracer. It is not safe for concurrent use, but for [Tracer.Loss].
 type Tracer struct {
 	maps      bpfMaps
-	variables variables
+	variables bpfVariables
 	copies    []*ebpf.Program          // of inet_sock_set_state, in the order of attaching
 	programs  map[string]*ebpf.Program // all others that were loaded
 	// links keeps the attachments referenced: the garbage collector would detach them silently.
@@ -39,10 +39,9 @@ type Tracer struct {
 	tick    time.Duration
 
 	tier            Tier
-	probes          bool                     // kernel memory can be read: not so under lockdown
-	refused         []string                 // what better tiers were tried, and why they do not work
-	syscallPrograms map[string]*ebpf.Program // those of bpf/syscalls.h that were loaded
-	syscallsRefused error                    // why the kernel did not load them
+	probes          bool     // kernel memory can be read: not so under lockdown
+	refused         []string // what better tiers were tried, and why they do not work
+	syscallsRefused error    // why the kernel did not load them
 	syscallHooks    []io.Closer
 	absent          []string // optional hooks that could not be attached, and why
 	untested        string   // why the self-test could not be made; "" when it passed
@@ -64,19 +63,9 @@ type Window struct{ Start, End int64 }
 // Window returns the traced time so far.
 func (t *Tracer) Window() Window { return t.window }
 
-// variables are the global variables of the programs that change while they run.
-type variables struct {
-	Stopping       *ebpf.Variable `ebpf:"stopping"`
-	TestingPort    *ebpf.Variable `ebpf:"testing_port"`
-	CensusRound    *ebpf.Variable `ebpf:"census_round"`
-	SettleBeforeNs *ebpf.Variable `ebpf:"settle_before_ns"`
-	TimewaitsGone  *ebpf.Variable `ebpf:"timewaits_gone"`
-}
-
 // Run hands on what existed before the window (Existing events) and then every event, until ctx is done. Then it ends the
 // window, reads what is left in the ring, and ends with one Open event per connection and timewait socket that was there
-// at the end. The event is reused: emit must not keep the
-// pointer.
+// at the end. The event is reused: emit must not keep the pointer.
 //
 // Run can be called once. A canceled ctx is the normal end and gives nil.
 func (t *Tracer) Run(ctx context.Context, emit func(*event.Event)) error {
@@ -186,11 +175,8 @@ func (t *Tracer) read(emit func(*event.Event)) error {
 }
 
 // Close frees everything. It detaches if Run has not.
-func (t *Tracer) Close() error { return t.free() }
-
-func (t *Tracer) free() error {
-	var errs []error
-	errs = append(errs, t.unlink(), t.closeSyscalls())
+func (t *Tracer) Close() error {
+	errs := []error{t.unlink()}
 	if t.reader != nil {
 		errs = append(errs, t.reader.Close())
 		t.reader = nil
