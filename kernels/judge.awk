@@ -4,7 +4,7 @@
 #      status is what boot returned; 124 means that the guest was stopped for taking too long
 #      files: may-skip, then the console
 # out  one line "ok ..." or "FAIL ...", after the latter what failed; passed, failed and
-#      skipped go to the file tally
+#      skipped go to the file tally, and on its second line a pattern for the tests to try again
 #
 # test2json's mark, ^V, stands before each line of the testing package, so that a test that
 # prints "--- PASS" decides nothing.
@@ -139,6 +139,7 @@ function decide(i, test, word) {
 	if (!failed && faultCount)
 		failed = 1
 	print passed + 0, failed + 0, skipped + 0 > tally
+	print finished && again != "" ? again : pattern > tally
 	printf "%s %s %s: %d passed, %d failed, %d skipped, %d s [%s]\n", failed ? "FAIL" : "ok",
 		version, arch, passed, failed, skipped, seconds, name
 	printf "%s", notes
@@ -170,8 +171,15 @@ function unfinishedBelow(test, other) {
 	return 0
 }
 
-function blame(test, why) {
+function blame(test, why, top) {
 	failed++
+	top = test
+	sub(/^[^ ]* /, "", top)
+	sub(/\/.*/, "", top)
+	if (!(top in toTryAgain)) {
+		toTryAgain[top] = 1
+		again = again (again == "" ? "" : "|") "^" top "$"
+	}
 	blamed[failed] = test ": " why "\n" (finished ? output[test] : "")
 }
 
