@@ -10,9 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cilium/ebpf/ringbuf"
-	"golang.org/x/sys/unix"
-
 	"github.com/tcpstate/tcpstate/internal/event"
 	"github.com/tcpstate/tcpstate/internal/testnet"
 )
@@ -126,25 +123,8 @@ func ownComm(t *testing.T) string {
 // openLocked is Open on a kernel that refuses bpf_probe_read_kernel.
 func openLocked(t testing.TB, tier Tier) *Tracer {
 	t.Helper()
-	tr := &Tracer{seenLosses: map[bpfLossKey]bpfLoss{}, tick: defaultTick, tier: tier, timers: timers{most: 1}}
-	t.Cleanup(func() {
-		if err := tr.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	var err error
-	if tr.clock, err = newClock(); err != nil {
-		t.Fatal(err)
-	}
-	// before 5.11 maps count against it
-	_ = unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
-	if err := tr.loadWith(Options{}, false); err != nil {
-		t.Fatal(err)
-	}
-	if tr.reader, err = ringbuf.NewReader(tr.maps.Events); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(tr.attach(), tr.selfTest(), tr.startWindow()); err != nil {
+	tr := attached(t, tier, func(tr *Tracer) error { return tr.loadWith(Options{}, false) })
+	if err := errors.Join(tr.selfTest(), tr.startWindow()); err != nil {
 		t.Fatal(err)
 	}
 	return tr

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
+	"github.com/cilium/ebpf/rlimit"
 
 	"github.com/tcpstate/tcpstate/internal/testnet"
 )
@@ -41,28 +42,36 @@ func TestSelfTestFindsSilentHooks(t *testing.T) {
 	}
 }
 
-// attachWithout attaches all but one program, and returns what the self-test says.
-func attachWithout(t *testing.T, tier Tier, silent string) error {
-	t.Helper()
+// attached is Open of one tier with another way to load, and without the self-test.
+func attached(tb testing.TB, tier Tier, load func(*Tracer) error) *Tracer {
+	tb.Helper()
 	tr := &Tracer{seenLosses: map[bpfLossKey]bpfLoss{}, tick: defaultTick, tier: tier, timers: timers{most: 1}}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := tr.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	var err error
 	if tr.clock, err = newClock(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	if err := tr.load(Options{}); err != nil {
-		t.Fatal(err)
+	_ = rlimit.RemoveMemlock() // before 5.11 maps count against it
+	if err := load(tr); err != nil {
+		tb.Fatal(err)
 	}
 	if tr.reader, err = ringbuf.NewReader(tr.maps.Events); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := tr.attach(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
+	return tr
+}
+
+// attachWithout attaches all but one program, and returns what the self-test says.
+func attachWithout(t *testing.T, tier Tier, silent string) error {
+	t.Helper()
+	tr := attached(t, tier, func(tr *Tracer) error { return tr.load(Options{}) })
 	if silent != "" {
 		for _, l := range tr.linksOf(t, silent) {
 			if err := l.Close(); err != nil {
