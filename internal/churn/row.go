@@ -56,6 +56,9 @@ type Row struct {
 	Lifetimes, Ages, ConnectTimes *Histogram
 	// Exchanges per connection (see event.Event.Exchanges): of new connections, and of preexisting ones. Nil: none.
 	Exchanges, PreexistingExchanges *Histogram
+	// IdleEnds are the ends of connections that the other end closed after at least a second without use: for how long
+	// nothing had been sent, nanoseconds. Nil: none.
+	IdleEnds *Histogram
 
 	budget   *Budget
 	states   *States
@@ -66,6 +69,9 @@ type Row struct {
 	busySeconds uint32
 	lastSecond  int64
 	arrivals    arrivals
+	failed      *arrivals // of connects that failed; nil: none
+	pace        pace
+	falls       falls
 }
 
 // Budget is the port budget that the row's connections use up; nil for inbound and ~other rows.
@@ -122,6 +128,14 @@ func (r *Row) likelyPeak() uint64 {
 // LaterShare is the share (0 to 1) of the opened connections that came in the second half of the window.
 func (r *Row) LaterShare(w Window) float64 { return r.arrivals.shareAfter(w.Start + (w.End-w.Start)/2) }
 
+// FailedLaterShare is the share (0 to 1) of the failed connects that came in the second half of the window.
+func (r *Row) FailedLaterShare(w Window) float64 {
+	if r.failed == nil {
+		return 0
+	}
+	return r.failed.shareAfter(w.Start + (w.End-w.Start)/2)
+}
+
 // LostDetails is how many events are in the totals only.
 func (r *Row) LostDetails() uint64 { return r.LostOpens + r.LostEnds + r.LostFailures }
 
@@ -141,6 +155,10 @@ func (r *Row) openOne(e *event.Event) {
 func (r *Row) failOne(e *event.Event) {
 	r.fail(e.Error, e.Cause, 1)
 	r.attempt(e.UnixNano)
+	if r.failed == nil {
+		r.failed = new(arrivals)
+	}
+	r.failed.add(e.UnixNano)
 }
 
 func (r *Row) fail(err event.Error, cause event.Cause, n uint64) {
@@ -154,6 +172,7 @@ func (r *Row) fail(err event.Error, cause event.Cause, n uint64) {
 }
 
 func (r *Row) attempt(unixNano int64) {
+	r.pace.add(unixNano)
 	if s := unixNano / int64(time.Second); s > r.lastSecond {
 		r.lastSecond = s
 		r.busySeconds++
@@ -164,8 +183,12 @@ func (r *Row) endOne(e *event.Event) {
 	if e.Preexisting && !e.InCensus {
 		r.Preexisting++
 	}
+	r.falls.end(e, r.Open(), r.Opened)
 	r.level--
 	r.end(e, e.Kind, 1)
+	if e.ClosedBy == event.ClosedRemote && e.Idle >= idleEnd {
+		add(&r.IdleEnds, uint64(e.Idle))
+	}
 	if e.Lifetime >= 0 {
 		add(&r.Lifetimes, uint64(e.Lifetime))
 	}
@@ -241,6 +264,9 @@ func (r *Row) use(e *event.Event) {
 		r.Silent++
 	}
 }
+
+// idleEnd is how long nothing must have been sent before the other end's close can be called an idle timeout.
+const idleEnd = time.Second
 
 // silence is how long nothing must have been sent before a connection can be called silent.
 const silence = 300 * time.Millisecond
