@@ -60,8 +60,10 @@ func Build(in Input) *Document {
 		Findings:     []Finding{},
 		HooksAbsent:  printables(in.HooksAbsent),
 	}
-	for _, r := range in.Table.Rows() {
-		d.Destinations = append(d.Destinations, in.destination(r, w))
+	rows := in.Table.Rows()
+	survey := verdict.NewSurvey(rows)
+	for _, r := range rows {
+		d.Destinations = append(d.Destinations, in.destination(r, w, survey))
 	}
 	d.Loss = in.loss(d.Destinations)
 	d.TimeWait = in.timeWait(d.Destinations)
@@ -97,11 +99,12 @@ func (in *Input) loss(rows []Destination) Loss {
 	return l
 }
 
-func (in *Input) destination(r *churn.Row, w churn.Window) Destination {
-	v := verdict.Judge(r, w)
+func (in *Input) destination(r *churn.Row, w churn.Window, survey *verdict.Survey) Destination {
+	owner := in.service(r)
+	v := survey.Judge(r, w, verdict.Program{Comm: owner.Comm, Exe: owner.Exe, Runtime: owner.Runtime, Library: owner.Library})
 	_, peak := r.Peak()
 	d := Destination{
-		Service: in.service(r), Direction: r.Direction.String(), Netns: known(r.Netns),
+		Service: owner, Direction: r.Direction.String(), Netns: known(r.Netns),
 		Local: localOf(r.Local), Dst: in.remote(r),
 		Opened: r.Opened, Closed: r.Closed, Failed: failedBy(r),
 		ClosedBy: ClosedBy{
@@ -113,13 +116,24 @@ func (in *Input) destination(r *churn.Row, w churn.Window) Destination {
 		Lifetime: quantiles(r.Lifetimes), Connect: quantiles(r.ConnectTimes),
 		Sent: r.SentBytes, Received: r.ReceivedBytes,
 		Exchanges: exchanges(r), DetailsLost: r.LostDetails(),
-		Verdict: Verdict{Name: known(string(v.Name)), Evidence: list(v.Evidence), Advice: list(v.Advice)},
+		Verdict: verdictOf(&v),
 	}
 	if s := w.Seconds(); s > 0 {
 		d.OpenedRate = pointer(Decimal(float64(r.Opened) / s))
 	}
 	d.harm, d.leak = harmOf(r, &d), leakOf(r, w)
 	return d
+}
+
+func verdictOf(v *verdict.Verdict) Verdict {
+	out := Verdict{
+		Name: known(string(v.Name)), Kind: known(string(v.Kind)), Confidence: known(string(v.Confidence)),
+		Evidence: list(v.Evidence), Advice: []string{}, Sources: []string{},
+	}
+	for _, a := range v.Advice {
+		out.Advice, out.Sources = append(out.Advice, a.Text), append(out.Sources, a.Source)
+	}
+	return out
 }
 
 func openOf(r *churn.Row, peak uint64) Open {
@@ -162,7 +176,7 @@ func serviceOf(s *service.Service, o *event.Owner) Service {
 	}
 	return Service{
 		Name: event.Printable(s.Name), Kind: s.Kind, PID: known(pid), Comm: event.Printable(s.Comm),
-		Exe: event.Printable(s.Exe), Unit: event.Printable(s.Unit), ContainerID: event.Printable(s.ContainerID),
+		Exe: event.Printable(s.Exe), Runtime: s.Runtime, Library: s.Library, Unit: event.Printable(s.Unit), ContainerID: event.Printable(s.ContainerID),
 		Pod: event.Printable(s.Pod), CgroupID: known(s.CgroupID), Cgroup: event.Printable(s.Cgroup), Processes: known(s.Processes),
 	}
 }

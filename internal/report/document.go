@@ -98,11 +98,14 @@ type Finding struct {
 
 // Service is who owns connections.
 type Service struct {
-	Name        string  `json:"name"`
-	Kind        string  `json:"kind"`
-	PID         *uint32 `json:"pid"`
-	Comm        string  `json:"comm"`
-	Exe         string  `json:"exe"`
+	Name string  `json:"name"`
+	Kind string  `json:"kind"`
+	PID  *uint32 `json:"pid"`
+	Comm string  `json:"comm"`
+	Exe  string  `json:"exe"`
+	// Runtime is what runs the program, Library the client library seen in it; "" where that is not known.
+	Runtime     string  `json:"runtime"`
+	Library     string  `json:"library"`
 	Unit        string  `json:"unit"`
 	ContainerID string  `json:"container_id"`
 	Pod         string  `json:"pod"`
@@ -218,7 +221,13 @@ type Exchanges struct {
 // Verdict is what the row's use of connections was judged to be. Name is null for inbound rows: whether to pool is up
 // to the host that connects.
 type Verdict struct {
-	Name     *string  `json:"name"`
-	Evidence []string `json:"evidence"`
-	Advice   []string `json:"advice"`
+	Name *string `json:"name"`
+	// Kind says more closely what was recognised, null where nothing was.
+	Kind *string `json:"kind"`
+	// Confidence is high, medium or low; null where there is nothing to be sure of.
+	Confidence *string  `json:"confidence"`
+	Evidence   []string `json:"evidence"`
+	Advice     []string `json:"advice"`
+	// Sources are where the pieces of advice come from, one for each.
+	Sources []string `json:"sources"`
 }

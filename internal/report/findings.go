@@ -35,6 +35,10 @@ const (
 	CodeCloseWaitLeak     = "close-wait-leak"
 	CodeEstablishedLeak   = "established-leak"
 	CodeTimeWaitInexact   = "time-wait-inexact"
+	CodeFailingPartly     = "connect-failing-partly"
+	CodeInboundChurn      = "inbound-churn"
+	CodePoolNotSpared     = "pool-not-spared"
+	CodeRestart           = "restart"
 )
 
 // stalled is when a connect has waited too long: the first SYN is sent again after 1 s (RFC 6298), the second after 3 s.
@@ -59,6 +63,7 @@ func (d *Document) find(w churn.Window) {
 	for i := range d.BindFailures {
 		d.findBindFailure(&d.BindFailures[i])
 	}
+	d.findInboundChurn()
 	d.findInexact()
 	d.findLoss()
 	d.findNoVerdict(w)
@@ -94,22 +99,20 @@ func (d *Document) findIn(r *Destination, p *Port) {
 	}
 	if n := r.harm.portsExhausted; n > 0 {
 		if p != nil {
-			evidence, advice = slices.Concat(p.facts(), evidence), slices.Concat(advice, p.settingAdvice())
+			evidence = slices.Concat(p.facts(), evidence)
+			if setting := p.settingAdvice(); len(setting) > 0 {
+				advice = slices.Concat(advice[:max(len(advice)-1, 0)], setting) // says better what the host can do
+			}
 		}
 		add(Critical, CodePortsExhausted, fmt.Sprintf("%s ran out of local ports toward %s: %s failed with EADDRNOTAVAIL.", who, where, count(n, "connect")))
 		evidence, advice = r.Verdict.Evidence, r.Verdict.Advice
-		evidence, advice = evidence[:min(1, len(evidence))], advice[min(1, len(advice)):] // the rest is said
+		evidence, advice = evidence[:min(1, len(evidence))], advice[min(1, len(advice)):min(2, len(advice))] // the rest is said
 	}
 	if n := r.harm.tupleInUse; n > 0 {
 		add(Warning, CodeTupleInUse, fmt.Sprintf("%s binds to local ports that are in use toward %s: %s failed with EADDRNOTAVAIL.", who, where, count(n, "connect")))
 	}
-	switch {
-	case r.is(verdict.ConnectFailing):
-		add(Critical, CodeConnectFailing, fmt.Sprintf("%s cannot connect to %s: %s failed in %s.", who, where, count(r.harm.failed, "connect"), seconds))
-	case r.is(verdict.Unpooled):
-		add(Warning, CodeUnpooled, fmt.Sprintf("%s connects to %s without a pool: %s in %s.", who, where, count(r.Opened, "new connection"), seconds))
-	case r.is(verdict.UndersizedPool):
-		add(Warning, CodeUndersizedPool, fmt.Sprintf("%s has a pool toward %s that is too small: %s in %s.", who, where, count(r.Opened, "new connection"), seconds))
+	if f, ok := r.verdictFinding(seconds); ok {
+		add(f.Severity, f.Code, f.Summary)
 	}
 	if r.Open.Oldest != nil && *r.Open.Oldest >= stalled {
 		evidence, advice = []string{}, []string{"look at the way to the destination: a firewall that drops, a route that leads nowhere, a host that is down."}

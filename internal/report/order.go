@@ -19,6 +19,7 @@ type harm struct {
 	other  bool
 
 	failed, portsExhausted, tupleInUse uint64
+	failedElsewhere                    uint64 // for another reason than the want of a local port
 }
 
 func harmOf(r *churn.Row, d *Destination) harm {
@@ -26,6 +27,7 @@ func harmOf(r *churn.Row, d *Destination) harm {
 	if r.Direction != event.Outbound {
 		return h
 	}
+	h.failedElsewhere = h.failed - min(h.failed, r.FailedWith(event.EADDRNOTAVAIL))
 	h.portsExhausted = r.FailedWith(event.EADDRNOTAVAIL) - min(r.TupleInUse, r.FailedWith(event.EADDRNOTAVAIL))
 	switch {
 	case h.portsExhausted > 0:

@@ -428,7 +428,7 @@ func TestFindingsSayWhoAndWhere(t *testing.T) {
 		"critical bind-before-connect java ",
 		"warning unpooled load-generator- 10.2.3.9:8080", "warning unpooled pgbench 10.2.3.4:5432",
 		"warning undersized-pool gateway 10.2.3.5:443", "warning connect-slow-half-full load-generator- 10.2.3.9:8080",
-		"warning bind-not-local java ", "warning events-lost  ",
+		"warning bind-not-local java ", "warning events-lost  ", "info inbound-churn  10.0.0.7:443",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("findings (-want +got):\n%s", diff)

@@ -50,7 +50,7 @@ func (d *Document) writeOutbound(b *strings.Builder, o *Options) {
 var wideColumns = []column{
 	{title: "TW_ENTERED", right: true}, {title: "CLOSE_WAIT", right: true}, {title: "PEAK", right: true}, {title: "CLOSED", right: true}, {title: "LOCAL/REMOTE/BOTH/RESET"}, {title: "LIFE_P99", right: true}, {title: "CONN_P50", right: true},
 	{title: "CONN_P99", right: true}, {title: "SENT", right: true}, {title: "RECEIVED", right: true}, {title: "EXCHANGES", right: true}, {title: "SADDR"}, {title: "NETNS", right: true},
-	{title: "UNIT"}, {title: "CONTAINER"}, {title: "EXE"},
+	{title: "UNIT"}, {title: "CONTAINER"}, {title: "EXE"}, {title: "RUNTIME"}, {title: "KIND"}, {title: "SURE"}, {title: "WHY"},
 }
 
 func (r *Destination) wideCells() []string {
@@ -59,7 +59,8 @@ func (r *Destination) wideCells() []string {
 		grouped(r.TimeWait.Entered), grouped(r.Open.CloseWait), grouped(r.Open.Peak), grouped(r.Closed), fmt.Sprintf("%d/%d/%d/%d", c.Local, c.Remote, c.Both, c.Reset),
 		durationOf(r.Lifetime.P99), durationOf(r.Connect.P50), durationOf(r.Connect.P99), grouped(r.Sent), grouped(r.Received),
 		grouped(r.Exchanges.Total), dash(value(r.Local.Addr)), fmt.Sprint(value(r.Netns)), dash(r.Service.Unit),
-		dash(r.Service.ContainerID), dash(r.Service.Exe),
+		dash(r.Service.ContainerID), dash(r.Service.Exe), dash(r.Service.Runtime), dash(value(r.Verdict.Kind)),
+		dash(value(r.Verdict.Confidence)), dash(strings.Join(r.Verdict.Evidence, "; ")),
 	}
 }
 

@@ -12,7 +12,8 @@ import (
 
 // process is what /proc tells of one process, raw.
 type process struct {
-	exe, cgroup string
+	exe, cgroup      string
+	runtime, library string
 }
 
 // deletedSuffix is what the kernel appends to a path whose file or directory was removed (d_path in fs/d_path.c,
@@ -26,7 +27,7 @@ const maxProcFile = 64 << 10
 //
 // Every file is opened through one handle on /proc/PID, which never leads to a later process with the same pid. The
 // name is read last: if it still is the event's, the program has not been replaced by execve in between.
-func readProcess(procRoot string, o *event.Owner) (p process, ok bool) {
+func readProcess(procRoot string, o *event.Owner, in *inspector) (p process, ok bool) {
 	if o.PID == 0 {
 		return process{}, false
 	}
@@ -45,6 +46,7 @@ func readProcess(procRoot string, o *event.Owner) (p process, ok bool) {
 		return process{}, false
 	}
 	p.cgroup = chooseCgroup(cgroups)
+	p.runtime, p.library = in.runtime(dir, p.exe, o.Comm.Raw())
 	comm, err := readFile(dir, "comm")
 	if err != nil || strings.TrimSuffix(comm, "\n") != o.Comm.Raw() {
 		return process{}, false

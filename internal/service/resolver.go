@@ -24,6 +24,7 @@ type Resolver struct {
 	max     int
 	entries map[event.Identity]*entry
 	cgroups cgroups
+	inspect *inspector
 	// pidsFree is how many slots the sets of pids may still take, all together.
 	pidsFree int
 	refused  uint64
@@ -55,6 +56,7 @@ func NewResolver(opts Options) *Resolver {
 		proc: opts.ProcRoot, offline: opts.Offline, max: opts.Max, pidsFree: maxPidsSlots,
 		entries: make(map[event.Identity]*entry),
 		cgroups: cgroups{root: opts.CgroupRoot, now: time.Now},
+		inspect: newInspector(),
 	}
 }
 
@@ -146,8 +148,9 @@ func (r *Resolver) look(e *entry, o *event.Owner) {
 	if r.offline {
 		return
 	}
-	if p, ok := readProcess(r.proc, o); ok {
+	if p, ok := readProcess(r.proc, o, r.inspect); ok {
 		e.Exe = printable(p.exe)
+		e.Runtime, e.Library = printable(p.runtime), printable(p.library)
 		// The process's cgroup says more than the socket's: a socket that systemd opened for a service is init's.
 		if p.cgroup != "" {
 			e.place(p.cgroup)

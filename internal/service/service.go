@@ -41,6 +41,12 @@ type Service struct {
 
 	Comm string
 	Exe  string // as /proc/PID/exe says, without the " (deleted)" of a program that was replaced
+	// Runtime is what runs the program's code, one of [Runtimes]. It is a guess from names and loaded files, good enough
+	// to choose advice by; where only Comm is known, from that.
+	Runtime string
+	// Library is the client library that the process has loaded, one of [Libraries]; "" also where it was not looked
+	// for, because the runtime brings its own clients (Java, Go, Node, .NET).
+	Library string
 	// Unit is the innermost systemd service or scope. The scope that a container runtime makes for a container is not
 	// named here: it is the container.
 	Unit        string
@@ -71,6 +77,9 @@ func (s *Service) settle() {
 		s.Kind = KindProcess
 	default:
 		s.Kind = KindUnknown
+	}
+	if s.Runtime == "" {
+		s.Runtime = runtimeNamed(s.Comm)
 	}
 	s.Name = firstKnown(s.Comm, s.Unit, s.ContainerID, s.Pod, exeName(s.Exe), KindUnknown)
 }

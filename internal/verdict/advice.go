@@ -1,34 +1,26 @@
 package verdict
 
 import (
+	"github.com/tcpstate/tcpstate/internal/advice"
 	"github.com/tcpstate/tcpstate/internal/churn"
 	"github.com/tcpstate/tcpstate/internal/event"
 )
 
-// advice is what to do first. Where ports were missing, that comes before all else.
-func advice(n Name, r *churn.Row) []string {
-	if r.FailedWith(event.EADDRNOTAVAIL) == 0 {
-		return byName[n]
-	}
-	return append([]string{scarce(r)}, byName[n]...)
+// advise looks up what to do about v.
+func advise(v *Verdict, r *churn.Row, p *Program) []advice.Advice {
+	return advice.For(advice.Case{
+		Verdict: string(v.Name), Kind: string(v.Kind), Program: p.Comm, Runtime: p.Runtime, Library: p.Library,
+		Protocol:       advice.Protocol(r.Remote.Port()),
+		PortsExhausted: r.PortsExhausted > 0 && r.PortsExhausted >= r.TupleInUse, TupleInUse: r.TupleInUse > r.PortsExhausted,
+		ClosedByServer: otherShare(r) >= closedByServer,
+	})
 }
 
-var byName = map[Name][]string{
-	Unpooled: {
-		"keep connections open and reuse them: a connection pool, or keep-alive, created once and shared by all callers.",
-	},
-	UndersizedPool: {
-		"there is a pool and it is too small: allow as many idle connections per destination as there are concurrent callers.",
-	},
-	ConnectFailing: {
-		"repair the destination, or its address in this service's configuration, and let retries wait longer each time.",
-	},
-}
-
-// scarce puts pooling first: more ports only move the day on which they run out.
-func scarce(r *churn.Row) string {
-	if r.TupleInUse > r.PortsExhausted {
-		return "let the kernel choose the source port: bind() before connect() with IP_BIND_ADDRESS_NO_PORT, or no bind() at all."
-	}
-	return "reuse connections first: a wider port range only delays the next exhaustion."
+// adviseServer looks up what the owner of a listening socket can do about clients that do not reuse connections.
+func adviseServer(clients Name, r *churn.Row, p *Program) []advice.Advice {
+	return advice.For(advice.Case{
+		Verdict: string(clients), Program: p.Comm, Runtime: p.Runtime, Library: p.Library, Inbound: true,
+		Protocol:       advice.Protocol(r.Local.Port()),
+		ClosedByServer: r.Closed > 0 && float64(r.ClosedBy[event.ClosedLocal]) >= closedByServer*float64(r.Closed),
+	})
 }

@@ -108,7 +108,7 @@ func closers(r *churn.Row) string {
 }
 
 // inbound gives a row no name: whether to pool is up to the host that connects. What that host does is evidence.
-func inbound(r *churn.Row, w churn.Window) Verdict {
+func inbound(r *churn.Row, w churn.Window, p *Program) Verdict {
 	f := measure(r, w)
 	if r.Other || f.window < minWindow {
 		return Verdict{}
@@ -117,9 +117,14 @@ func inbound(r *churn.Row, w churn.Window) Verdict {
 	if n := c.name(); n != Unpooled && n != UndersizedPool {
 		return Verdict{}
 	}
-	return Verdict{Evidence: []string{
+	v := Verdict{Evidence: []string{
 		fmt.Sprintf("the remote host does not reuse its connections (%s): the pool is missing there", c.sentence(&f)),
 	}}
+	if x := closers(r); x != "" {
+		v.Evidence = append(v.Evidence, x)
+	}
+	v.Advice = adviseServer(c.name(), r, p)
+	return v
 }
 
 // errorsOf lists why connects failed, most frequent first, the want of local ports left out.
