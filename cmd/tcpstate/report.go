@@ -132,12 +132,12 @@ func (l *live) document(watched *settings, filter string) (*report.Document, err
 	}
 	name, kernel := thisHost()
 	return report.Build(report.Input{
-		Table: table, Service: l.services.Service,
-		Host: name, Kernel: kernel, Source: "live",
-		TimeWaitTier: l.tracer.TimeWaitTier(), Hooks: l.tracer.Hooks(),
-		Filter: filter, Excluded: l.excluded, Losses: losses,
-		TimeWait: l.timeWait(&check), Namespaces: watched.namespaces(&check), HooksAbsent: l.tracer.HooksAbsent(),
-	}), nil
+		Table: table, Service: l.services.Service, Facts: report.Facts{
+			Host: name, Kernel: kernel, Source: "live",
+			TimeWaitTier: l.tracer.TimeWaitTier(), Hooks: l.tracer.Hooks(),
+			Filter: filter, Excluded: l.excluded, Losses: losses,
+			TimeWait: l.timeWait(&check), Namespaces: watched.namespaces(&check), HooksAbsent: l.tracer.HooksAbsent(),
+		}}), nil
 }
 
 // timeWait says how TIME_WAIT was followed. With a filter the kernel's count says nothing about what matched.

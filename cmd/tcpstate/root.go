@@ -27,6 +27,11 @@ type failure struct{ error }
 
 func (f failure) Unwrap() error { return f.error }
 
+// outcome is an exit code that is a verb's result, and nothing to be told.
+type outcome int
+
+func (o outcome) Error() string { return fmt.Sprintf("exit code %d", int(o)) }
+
 // newRoot builds the command line. All that cobra itself finds wrong is usage.
 func newRoot(e *env) *cobra.Command {
 	root := &cobra.Command{
@@ -55,7 +60,7 @@ func newRoot(e *env) *cobra.Command {
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetHelpCommand(newHelp())
 	root.PersistentFlags().BoolVarP(&e.verbose, "verbose", "v", false, "say what was attached, and print the verifier's log when loading fails")
-	for _, verb := range []func(*env) *cobra.Command{newTrace, newReport, newDemo, newVersion} {
+	for _, verb := range []func(*env) *cobra.Command{newTrace, newReport, newDoctor, newPlan, newDemo, newVersion} {
 		root.AddCommand(verb(e))
 	}
 	strictCompletion(root)
@@ -79,9 +84,12 @@ func (s *sticky) Write(p []byte) (int, error) {
 // exitCode prints what went wrong, once, on one line, and turns it into an exit code.
 func (e *env) exitCode(err error) int {
 	var f failure
+	var o outcome
 	switch {
 	case err == nil || closedPipe(err):
 		return exitDone
+	case errors.As(err, &o):
+		return int(o)
 	case errors.As(err, &f):
 		e.say("%v", f.error)
 		var le *tracer.LoadError

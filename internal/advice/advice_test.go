@@ -16,8 +16,8 @@ func verdicts() []string {
 }
 
 func kinds() []string {
-	return []string{"", Leak, RetryStorm, RecycledPool, ServerCloses, KeepAliveLimit, IdleTimeout, HealthCheck, LoadGenerator,
-		Restart, Relay}
+	return []string{"", Leak, RetryStorm, DualStack, RecycledPool, ServerCloses, KeepAliveLimit, IdleTimeout, HealthCheck,
+		LoadGenerator, Restart, Relay}
 }
 
 var rfc = regexp.MustCompile(`^RFC [1-9][0-9]{2,3}$`)
@@ -157,7 +157,8 @@ func TestFor(t *testing.T) {
 			[]string{"requests.Session", "PoolManager"}},
 		{"Python, a small pool", Case{Verdict: UndersizedPool, Runtime: "python", Protocol: "http"},
 			[]string{"pool_maxsize", "block=True", "max_keepalive_connections"}},
-		{"Python and PostgreSQL, through libpq", Case{Verdict: Unpooled, Runtime: "python", Library: "libpq", Protocol: "postgresql"},
+		{"Python and PostgreSQL, through libpq",
+			Case{Verdict: Unpooled, Runtime: "python", Library: "libpq", Protocol: "postgresql"},
 			[]string{"psycopg_pool.ConnectionPool", "pool_size", "CONN_MAX_AGE"}},
 		{"Python, retries", Case{Verdict: ConnectFailing, Kind: RetryStorm, Runtime: "python", Protocol: "http"},
 			[]string{"backoff_factor"}},
@@ -211,14 +212,21 @@ func TestFor(t *testing.T) {
 		{"MySQL ends idle sessions", Case{Verdict: Pooled, Kind: IdleTimeout, Protocol: "mysql"}, []string{"wait_timeout"}},
 		{"the server closes", Case{Verdict: Unpooled, Kind: ServerCloses, Runtime: "nginx", Protocol: "http"},
 			[]string{"proxy_http_version 1.1"}},
+		{"gunicorn replaces its workers",
+			Case{Verdict: Pooled, Kind: RecycledPool, Program: "gunicorn: worke", Runtime: "python", Protocol: "postgresql"},
+			[]string{"--max-requests"}},
+		{"one address of a name", Case{Verdict: ConnectFailing, Kind: DualStack, Runtime: "java"}, []string{"other address"}},
 		{"a failing destination", Case{Verdict: ConnectFailing, Runtime: "go", Protocol: "http"},
 			[]string{"repair the destination"}},
 
 		{"no ports", Case{Verdict: Unpooled, PortsExhausted: true},
 			[]string{"reuse connections first", "keep connections open", "tcp_tw_reuse = 1"}},
-		{"no ports, with three pieces of advice", Case{Verdict: Unpooled, PortsExhausted: true, Runtime: "java", Protocol: "http"},
+		{"no ports, with three pieces of advice",
+			Case{Verdict: Unpooled, PortsExhausted: true, Runtime: "java", Protocol: "http"},
 			[]string{"reuse connections first", "java.net.http.HttpClient", "never tcp_tw_recycle"}},
 		{"no ports for a pool", Case{Verdict: Pooled, PortsExhausted: true}, []string{"who else", "ip_local_port_range"}},
+		{"no ports, and ports in use", Case{Verdict: Unpooled, TupleInUse: true, PortsExhausted: true},
+			[]string{"IP_BIND_ADDRESS_NO_PORT", "keep connections open", "tcp_tw_reuse = 1"}},
 		{"ports in use after bind()", Case{Verdict: Unpooled, TupleInUse: true},
 			[]string{"IP_BIND_ADDRESS_NO_PORT", "keep connections open"}},
 		{"ports in use after nginx's bind()", Case{Verdict: Unpooled, TupleInUse: true, Runtime: "nginx", Protocol: "http"},
@@ -226,7 +234,8 @@ func TestFor(t *testing.T) {
 
 		{"a client that churns", Case{Verdict: Unpooled, Inbound: true, Runtime: "java", Protocol: "postgresql"},
 			[]string{"the remote client"}},
-		{"a client that churns, and this side closes", Case{Verdict: Unpooled, Inbound: true, ClosedByServer: true, Runtime: "nginx", Protocol: "http"},
+		{"a client that churns, and this side closes",
+			Case{Verdict: Unpooled, Inbound: true, ClosedByServer: true, Runtime: "nginx", Protocol: "http"},
 			[]string{"keepalive_timeout", "the remote client"}},
 		{"gunicorn closes",
 			Case{Verdict: Unpooled, Kind: ServerCloses, Inbound: true, Program: "gunicorn", Runtime: "python"},

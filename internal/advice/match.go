@@ -58,7 +58,8 @@ func (s *section) fits(c *Case) bool {
 // knownKind is the kind, or "" for one that has no section.
 func knownKind(kind string) string {
 	switch kind {
-	case Leak, RetryStorm, DualStack, RecycledPool, ServerCloses, KeepAliveLimit, IdleTimeout, HealthCheck, LoadGenerator, Restart, Relay:
+	case Leak, RetryStorm, DualStack, RecycledPool, ServerCloses, KeepAliveLimit, IdleTimeout, HealthCheck, LoadGenerator,
+		Restart, Relay:
 		return kind
 	}
 	return ""
@@ -119,6 +120,9 @@ func fitsProgram(programs []string, name string) bool {
 
 // endsName reports whether a name ends before rest.
 func endsName(rest string) bool {
+	if rest == "" || strings.IndexByte(" :[(.", rest[0]) >= 0 {
+		return true
+	}
 	version := strings.TrimPrefix(rest, "-")
-	return rest == "" || strings.IndexByte(" :[(.", rest[0]) >= 0 || version != "" && version[0] >= '0' && version[0] <= '9'
+	return version != "" && version[0] >= '0' && version[0] <= '9'
 }

@@ -6,7 +6,7 @@ import "slices"
 var kindSections = []section{
 	{kinds: of(Leak), rows: leakRows},
 	{kinds: of(RetryStorm), rows: retryRows},
-	{kinds: of(DualStack), rows: []row{
+	{kinds: of(DualStack), side: bothSides, rows: []row{
 		{source: "RFC 8305",
 			text: "let the server listen on the name's other address, too, or use in the client's configuration a " +
 				"name or address of the family that works."},
@@ -338,7 +338,7 @@ var generatorRows = []row{
 		text: "oha: remove --disable-keepalive to measure a client that pools."},
 	{programs: of("pgbench"), source: "https://www.postgresql.org/docs/current/pgbench.html",
 		text: "pgbench: remove -C (--connect), which connects for each transaction, to measure a client that pools."},
-	{programs: of("redis-benchmark"),
+	{programs: of("redis-benchmark", "valkey-benchmark", "valkey-benchmar"),
 		source: "https://redis.io/docs/latest/operate/oss_and_stack/management/optimization/benchmarks/",
 		text:   "redis-benchmark: use -k 1 (the default) to measure a client that pools; -k 0 connects for each request."},
 	{programs: of("memtier_benchmark", "memtier_benchma"), source: "https://github.com/redis/memtier_benchmark",

@@ -65,3 +65,26 @@ func parsePorts(list string) (*PortSet, error) {
 	}
 	return set, nil
 }
+
+// String writes the set as the kernel prints and reads it: "8080,9148-9150", "" when it is empty.
+func (p *PortSet) String() string {
+	var b strings.Builder
+	for low := 0; low <= 65535; low++ {
+		if !p.Has(uint16(low)) {
+			continue
+		}
+		high := low
+		for high < 65535 && p.Has(uint16(high+1)) {
+			high++
+		}
+		if b.Len() > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(strconv.Itoa(low))
+		if high > low {
+			b.WriteString("-" + strconv.Itoa(high))
+		}
+		low = high
+	}
+	return b.String()
+}

@@ -23,6 +23,9 @@ type Namespace struct {
 	path  string
 }
 
+// Path is the file by which the namespace is entered, printable: for nsenter --net=PATH.
+func (n Namespace) Path() string { return event.Printable(n.path) }
+
 // ErrGone is what [Namespace.Do] wraps when the file that led to the namespace is gone or leads to another one by now.
 // The namespace itself may live on: ask [Find] for another way.
 var ErrGone = errors.New("the network namespace is gone, or what led to it")

@@ -16,7 +16,11 @@ type Input struct {
 	Service func(*event.Owner) *service.Service
 	// Name finds the name of an address. Nil: no names.
 	Name func(netip.Addr) string
+	Facts
+}
 
+// Facts are what a report needs beside events, settings and services: what is known when the window has ended.
+type Facts struct {
 	Host, Kernel, Source string
 	// TimeWaitTier and Hooks say what was attached, for those who ask (-v).
 	TimeWaitTier string

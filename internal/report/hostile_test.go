@@ -41,9 +41,10 @@ func hostileHost() Input {
 	evil := hostile[0] + hostile[1] + hostile[2] + hostile[3] + hostile[4]
 	return Input{
 		Table: table, Service: hostileService, Name: func(netip.Addr) string { return evil },
-		Host: evil, Kernel: evil, Source: evil, TimeWaitTier: evil, Hooks: []string{evil}, Filter: evil, Excluded: 1,
-		TimeWait: &TimeWaitInput{Tier: 3, How: evil}, Namespaces: []NamespaceInput{{Why: evil}}, HooksAbsent: []string{evil},
-	}
+		Facts: Facts{
+			Host: evil, Kernel: evil, Source: evil, TimeWaitTier: evil, Hooks: []string{evil}, Filter: evil, Excluded: 1,
+			TimeWait: &TimeWaitInput{Tier: 3, How: evil}, Namespaces: []NamespaceInput{{Why: evil}}, HooksAbsent: []string{evil},
+		}}
 }
 
 func hostileService(o *event.Owner) *service.Service {

@@ -394,7 +394,7 @@ func small(h *happenings, reuse int) *Document {
 	s := settings()
 	s.RangeLow, s.RangeHigh, s.TimeWaitReuse, s.Blocked, s.Reserved = 40000, 40099, reuse, new(host.PortSet), new(host.PortSet)
 	table.SetHost(s)
-	return Build(Input{Table: table, Service: known77, TimeWait: &TimeWaitInput{Tier: 1, Exact: true}})
+	return Build(Input{Table: table, Service: known77, Facts: Facts{TimeWait: &TimeWaitInput{Tier: 1, Exact: true}}})
 }
 
 func (h *happenings) small(name, remote string, n int) {

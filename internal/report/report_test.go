@@ -202,16 +202,17 @@ func busyHost() Input {
 	table.SetHost(settings())
 	table.SetHost(small300)
 	return Input{
-		Table: table, Service: known77, Host: "web1", Kernel: "6.1.0-18-amd64", Source: "live",
-		TimeWaitTier: "tier 2 (tracepoints)", Hooks: []string{"tp_btf/inet_sock_set_state", "tp_btf/timer_start: not attached, permission denied"},
-		TimeWait: &TimeWaitInput{Tier: 2, How: "tracepoints", Exact: true, Kernel: pointer(uint64(1213)), Checks: 10},
-		Namespaces: []NamespaceInput{
-			{Netns: 4026531840, Seen: true, TimeWait: pointer(uint64(913)), Settings: settings()},
-			{Netns: 4026532001, Seen: true, TimeWait: pointer(uint64(300)), Settings: small300},
-			{Netns: 4026532002, Why: "setns: operation not permitted"},
-		},
-		HooksAbsent: []string{"sys_exit_connect: this kernel has no such tracepoint; connects that fail for want of a route are not seen"},
-	}
+		Table: table, Service: known77, Facts: Facts{
+			Host: "web1", Kernel: "6.1.0-18-amd64", Source: "live",
+			TimeWaitTier: "tier 2 (tracepoints)", Hooks: []string{"tp_btf/inet_sock_set_state", "tp_btf/timer_start: not attached, permission denied"},
+			TimeWait: &TimeWaitInput{Tier: 2, How: "tracepoints", Exact: true, Kernel: pointer(uint64(1213)), Checks: 10},
+			Namespaces: []NamespaceInput{
+				{Netns: 4026531840, Seen: true, TimeWait: pointer(uint64(913)), Settings: settings()},
+				{Netns: 4026532001, Seen: true, TimeWait: pointer(uint64(300)), Settings: small300},
+				{Netns: 4026532002, Why: "setns: operation not permitted"},
+			},
+			HooksAbsent: []string{"sys_exit_connect: this kernel has no such tracepoint; connects that fail for want of a route are not seen"},
+		}}
 }
 
 // known77 resolves owners as if the php pool ran in a unit.
@@ -228,9 +229,10 @@ func quietHost() Input {
 	t := churn.New(churn.Options{Start: epoch})
 	t.Close(epoch + int64(10*time.Second))
 	return Input{
-		Table: t, Host: "web1", Kernel: "6.1.0", Source: "live",
-		TimeWait: &TimeWaitInput{Tier: 1, How: "kernel functions", Exact: true, Kernel: pointer(uint64(0)), Checks: 10},
-	}
+		Table: t, Facts: Facts{
+			Host: "web1", Kernel: "6.1.0", Source: "live",
+			TimeWait: &TimeWaitInput{Tier: 1, How: "kernel functions", Exact: true, Kernel: pointer(uint64(0)), Checks: 10},
+		}}
 }
 
 func filteredHost() Input {

@@ -39,7 +39,7 @@ func TestTimeWaitOfADestination(t *testing.T) {
 	existing.NewState, existing.Substate, existing.Preexisting, existing.InCensus = event.TimeWaitState, event.TimeWaitState, true, true
 	h.add(existing)
 	table := h.table(churn.Options{})
-	d := Build(Input{Table: table, TimeWait: census()})
+	d := Build(Input{Table: table, Facts: Facts{TimeWait: census()}})
 	got, err := json.Marshal(d.Destinations[0].TimeWait)
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +57,7 @@ func TestTimeWaitOfTheHost(t *testing.T) {
 	var h happenings
 	connecting(&h, "curl", 1, "192.0.2.1:80").connect(0, time.Millisecond, 1)
 	connecting(&h, "curl", 1, "192.0.2.2:80").connect(0, time.Millisecond, 1)
-	in := Input{Table: h.table(churn.Options{}), TimeWait: census()}
+	in := Input{Table: h.table(churn.Options{}), Facts: Facts{TimeWait: census()}}
 	d := Build(in)
 	got, err := json.Marshal(d.TimeWait)
 	if err != nil {
@@ -87,7 +87,7 @@ func TestTimeWaitOfTheHost(t *testing.T) {
 func TestNamespaces(t *testing.T) {
 	var h happenings
 	connecting(&h, "curl", 1, "192.0.2.1:80").connect(0, time.Millisecond, 1)
-	in := Input{Table: h.table(churn.Options{}), TimeWait: census(), HooksAbsent: []string{"sys_exit_bind: no BTF; bind() that fails is not seen"}}
+	in := Input{Table: h.table(churn.Options{}), Facts: Facts{TimeWait: census(), HooksAbsent: []string{"sys_exit_bind: no BTF; bind() that fails is not seen"}}}
 	in.Namespaces = []NamespaceInput{
 		{Netns: 4026531840, Seen: true, TimeWait: pointer(uint64(1)), Settings: settings()},
 		{Netns: 4026532000, Why: "setns: operation not permitted"},

@@ -37,16 +37,19 @@ var programs = map[string]string{
 	"python": runtimePython, "pypy": runtimePython, "gunicorn": runtimePython, "uvicorn": runtimePython,
 	"hypercorn": runtimePython, "daphne": runtimePython, "celery": runtimePython, "celeryd": runtimePython,
 	"locust": runtimePython, "uwsgi": runtimePython, "uwsgi-core": runtimePython,
-	"node": runtimeNode, "nodejs": runtimeNode, "node-MainThread": runtimeNode, "npm": runtimeNode, "next-server": runtimeNode,
-	"PM":  runtimeNode, // PM2
-	"php": runtimePHP, "php-fpm": runtimePHP, "php-cgi": runtimePHP, "frankenphp": runtimePHP,
+	"node": runtimeNode, "nodejs": runtimeNode, "node-MainThread": runtimeNode, "npm": runtimeNode,
+	"next-server": runtimeNode,
+	"PM":          runtimeNode, // PM2
+	"php":         runtimePHP, "php-fpm": runtimePHP, "php-cgi": runtimePHP, "frankenphp": runtimePHP,
 	"ruby": runtimeRuby, "puma": runtimeRuby, "sidekiq": runtimeRuby, "unicorn": runtimeRuby, "unicorn_rails": runtimeRuby,
 	"rails": runtimeRuby, "rake": runtimeRuby, "resque": runtimeRuby,
-	"perl": runtimePerl, "starman": runtimePerl, "dotnet": runtimeDotnet, "mono": runtimeDotnet, "mono-sgen": runtimeDotnet,
+	"perl": runtimePerl, "starman": runtimePerl,
+	"dotnet": runtimeDotnet, "mono": runtimeDotnet, "mono-sgen": runtimeDotnet,
 	"beam.smp": "erlang", "beam": "erlang", "lua": "lua", "luajit": "lua", "deno": "deno", "bun": "bun",
 	"sh": "shell", "bash": "shell", "dash": "shell", "ash": "shell", "zsh": "shell", "ksh": "shell",
 	"nginx": "nginx", "openresty": "nginx", "angie": "nginx", "haproxy": "haproxy", "envoy": "envoy",
-	"apache": runtimeApache, "httpd": runtimeApache, "httpd-prefork": runtimeApache, "varnishd": "varnish", "cache-main": "varnish", "squid": "squid",
+	"apache": runtimeApache, "httpd": runtimeApache, "httpd-prefork": runtimeApache,
+	"varnishd": "varnish", "cache-main": "varnish", "squid": "squid",
 	"pgbouncer": "pgbouncer", "pgpool": "pgpool", "proxysql": "proxysql", "nutcracker": "twemproxy",
 	"curl": "curl", "wget": "wget", "psql": "psql", "pgbench": "pgbench", "mysql": "mysql", "mariadb": "mysql",
 	"redis-cli": "redis-cli", "redis-benchmark": "redis-benchmark", "ab": "ab", "wrk": "wrk", "siege": "siege",
@@ -84,7 +87,9 @@ func runtimeNamed(name string) string {
 
 // hosts are the executables that run other languages inside: mod_php, mod_wsgi, uwsgi's plugins. What they have mapped
 // tells more than their name.
-var hosts = map[string]bool{"apache2": true, "httpd": true, "httpd-prefork": true, "uwsgi": true, "uwsgi-core": true, "unitd": true}
+var hosts = map[string]bool{
+	"apache2": true, "httpd": true, "httpd-prefork": true, "uwsgi": true, "uwsgi-core": true, "unitd": true,
+}
 
 // selfContained are the runtimes whose clients use no shared library worth naming, so that their maps need no reading.
 // Those of a Java program are the longest.

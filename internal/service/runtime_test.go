@@ -150,6 +150,8 @@ func TestELFRuntime(t *testing.T) {
 		{"a header alone", elfFile{sections: goSections}.bytes()[:64], ""},
 		{"cut in its section headers", elfFile{sections: goSections}.bytes()[:250], ""},
 		{"too many sections", spoiled(60, 1000), ""},
+		{"more sections than any linker writes", manySections(maxSections), ""},
+		{"as many sections as are read", manySections(maxSections - 3), "go"},
 		{"no sections", spoiled(60, 0), ""},
 		{"section headers of another size", spoiled(58, 63), ""},
 		{"the names' section does not exist", spoiled(62, 60000), ""},
@@ -185,6 +187,15 @@ func spoiledNames(size uint64) []byte {
 	}}.bytes()
 }
 
+// manySections is a Go program with n sections beside its own three.
+func manySections(n int) []byte {
+	sections := map[string]string{".go.buildinfo": goSections[".go.buildinfo"]}
+	for i := range n {
+		sections["."+strconv.Itoa(i)] = ""
+	}
+	return elfFile{sections: sections}.bytes()
+}
+
 // unendedNames cuts the names off inside ".go.buildinfo".
 func unendedNames() []byte {
 	return elfFile{sections: map[string]string{".go.buildinfo": goSections[".go.buildinfo"]},
@@ -212,6 +223,8 @@ func FuzzELFRuntime(f *testing.F) {
 	f.Add(elfFile{sections: goSections}.bytes())
 	f.Add(elfFile{sections: rustSections, class32: true, bigEndian: true}.bytes())
 	f.Add(spoiledNames(maxSectionNames))
+	f.Add(spoiledNames(4 << 20))
+	f.Add(manySections(maxSections - 3))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		if r := elfRuntime(bytes.NewReader(file)); r != "" && r != "go" && r != "rust" {
 			t.Fatalf("told %q", r)
@@ -227,7 +240,8 @@ func FuzzELFRuntime(f *testing.F) {
 
 func mapsOf(files ...string) string {
 	var b strings.Builder
-	b.WriteString("55d0c8a00000-55d0c8a01000 r--p 00000000 08:01 131 /usr/sbin/program\n7ffc1000-7ffc2000 rw-p 00000000 00:00 0 [stack]\n")
+	b.WriteString("55d0c8a00000-55d0c8a01000 r--p 00000000 08:01 131 /usr/sbin/program\n" +
+		"7ffc1000-7ffc2000 rw-p 00000000 00:00 0 [stack]\n")
 	for _, file := range files {
 		b.WriteString("7f2a00000000-7f2a00001000 r-xp 00026000 08:01 1234                       " + file + "\n")
 	}
@@ -254,7 +268,8 @@ func TestReadMaps(t *testing.T) {
 		{"psycopg2-binary brings its own", mapsOf("/v/psycopg2_binary.libs/libpq-e8a033dd.so.5.16 (deleted)"), "", "libpq"},
 		{"the GnuTLS build of libcurl", mapsOf("/l/libcurl-gnutls.so.4.8.0"), "", "libcurl"},
 		{"MariaDB", mapsOf("/l/libmariadb.so.3"), "", "libmariadb"},
-		{"other libraries with like names", mapsOf("/l/libpqxx.so", "/l/libpq", "/l/xlibpq.so", "/l/libjvmx.so", "/l/libnode_x.so"), "", ""},
+		{"other libraries with like names", mapsOf("/l/libpqxx.so", "/l/libpq", "/l/xlibpq.so", "/l/libjvmx.so",
+			"/l/libnode_x.so"), "", ""},
 		{"a directory is no file", mapsOf("/l/libpq.so.5/other.so"), "", ""},
 		{"the last line has no end", strings.TrimSuffix(mapsOf("/l/libpq.so.5"), "\n"), "", "libpq"},
 		{"within the bound", filler[:len(filler)/2] + mapsOf("/l/libpq.so.5"), "", "libpq"},
