@@ -27,9 +27,9 @@ const (
 
 	docHikari     = "https://github.com/brettwooldridge/HikariCP"
 	docApacheHC   = "https://hc.apache.org/httpcomponents-client-4.5.x/current/tutorial/html/connmgmt.html"
-	docOkHTTP     = "https://square.github.io/okhttp/5.x/okhttp/okhttp3/-ok-http-client/"
+	docOkHTTP     = "https://lysine.dev/okhttp/5.x/okhttp/okhttp3/-connection-pool/"
 	docJavaKeep   = "https://docs.oracle.com/javase/8/docs/technotes/guides/net/http-keepalive.html"
-	docJavaClient = "https://docs.oracle.com/en/java/javase/21/docs/api/java.net.http/java/net/http/HttpClient.html"
+	docJavaClient = "https://docs.oracle.com/en/java/javase/23/docs/api/java.net.http/java/net/http/HttpClient.html"
 	docJedis      = "https://github.com/redis/jedis"
 
 	docGoTransport = "https://pkg.go.dev/net/http#Transport"
@@ -45,7 +45,7 @@ const (
 	docDjango     = "https://docs.djangoproject.com/en/stable/ref/databases/#persistent-connections"
 	docRedisPy    = "https://redis.readthedocs.io/en/stable/connections.html"
 	docCelery     = "https://docs.celeryq.dev/en/stable/userguide/configuration.html"
-	docGunicorn   = "https://docs.gunicorn.org/en/stable/settings.html"
+	docGunicorn   = "https://gunicorn.org/reference/settings/"
 
 	docNodeHTTP  = "https://nodejs.org/api/http.html"
 	docUndici    = "https://github.com/nodejs/undici"
@@ -71,7 +71,7 @@ const (
 	docNpgsql      = "https://www.npgsql.org/doc/connection-string-parameters.html"
 	docADO         = "https://learn.microsoft.com/en-us/sql/connect/ado-net/sql-server-connection-pooling"
 
-	docRails          = "https://guides.rubyonrails.org/configuring.html#database-pooling"
+	docRails          = "https://api.rubyonrails.org/classes/ActiveRecord/ConnectionAdapters/ConnectionPool.html"
 	docConnectionPool = "https://github.com/mperham/connection_pool"
 	docReqwest        = "https://docs.rs/reqwest/latest/reqwest/struct.ClientBuilder.html"
 	docSqlx           = "https://docs.rs/sqlx/latest/sqlx/pool/struct.PoolOptions.html"

@@ -61,14 +61,14 @@ var limitRows = []row{
 	{programs: of("gunicorn"), source: docGunicorn + "#keepalive",
 		text: "gunicorn: its default worker, sync, closes after each answer; with -k gthread, --keep-alive (2 s) " +
 			"decides."},
-	{programs: of("uvicorn"), source: "https://www.uvicorn.org/settings/",
+	{programs: of("uvicorn"), source: "https://uvicorn.dev/settings/",
 		text: "uvicorn: --timeout-keep-alive (5 s) decides how long clients may reuse an idle connection."},
 	{programs: of("uwsgi", "uwsgi-core"), source: "https://uwsgi-docs.readthedocs.io/en/latest/HTTP.html",
 		text: "uwsgi: its http router closes after each answer without --http-keepalive; the uwsgi protocol has no " +
 			"keep-alive."},
 	{runtimes: of("node"), source: docNodeHTTP + "#serverkeepalivetimeout",
-		text: "Node: server.keepAliveTimeout (5 s) and server.maxRequestsPerSocket (0: no limit) decide how long " +
-			"clients may reuse a connection."},
+		text: "Node: server.keepAliveTimeout (5 s up to Node 26) and server.maxRequestsPerSocket (0: no limit) decide " +
+			"how long clients may reuse a connection."},
 	{runtimes: of("go"), source: "https://pkg.go.dev/net/http#Server",
 		text: "Go: http.Server.IdleTimeout (ReadTimeout where it is 0) decides how long clients may reuse an idle " +
 			"connection; look for SetKeepAlivesEnabled(false)."},
@@ -76,10 +76,11 @@ var limitRows = []row{
 		text: "Tomcat: maxKeepAliveRequests (100) and keepAliveTimeout of the Connector decide how long clients " +
 			"may reuse a connection."},
 	{runtimes: of("dotnet"),
-		source: "https://learn.microsoft.com/en-us/aspnet/core/fundamentals/servers/kestrel/options",
-		text:   "Kestrel: Limits.KeepAliveTimeout (130 s) decides how long clients may reuse an idle connection."},
+		source: "https://learn.microsoft.com/en-us/dotnet/api/" +
+			"microsoft.aspnetcore.server.kestrel.core.kestrelserverlimits.keepalivetimeout",
+		text: "Kestrel: Limits.KeepAliveTimeout (130 s) decides how long clients may reuse an idle connection."},
 	{runtimes: of("ruby"), source: "https://puma.io/puma/Puma/DSL.html",
-		text: "Puma: persistent_timeout decides how long clients may reuse an idle connection."},
+		text: "Puma: persistent_timeout (65 s; 20 s before Puma 7) decides how long clients may reuse an idle connection."},
 	{runtimes: of("haproxy"), source: docHAProxy,
 		text: "haproxy: remove \"option httpclose\"; \"timeout http-keep-alive\" decides how long clients may " +
 			"reuse an idle connection."},

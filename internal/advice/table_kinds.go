@@ -64,7 +64,7 @@ var leakRows = []row{
 		text: "JDBC: open Connection, Statement and ResultSet in try-with-resources; HikariCP's " +
 			"leakDetectionThreshold logs who does not give a connection back."},
 	{runtimes: of("java"), protocols: webOrUnknown,
-		source: "https://square.github.io/okhttp/5.x/okhttp/okhttp3/-response-body/",
+		source: "https://lysine.dev/okhttp/5.x/okhttp/okhttp3/-response/",
 		text: "Java: close every response (try-with-resources on OkHttp's Response, Apache's CloseableHttpResponse " +
 			"or the body's InputStream)."},
 	{runtimes: of("python"), protocols: webOrUnknown, source: docRequests + "#body-content-workflow",
@@ -85,7 +85,7 @@ var leakRows = []row{
 		text: ".NET: dispose (\"using\") every connection, reader and HttpResponseMessage, also when an exception " +
 			"is thrown."},
 	{runtimes: of("ruby"), protocols: sqlOrUnknown,
-		source: "https://api.rubyonrails.org/classes/ActiveRecord/ConnectionAdapters/ConnectionPool.html",
+		source: docRails,
 		text: "ActiveRecord: in threads of your own use connection_pool.with_connection, which gives the " +
 			"connection back."},
 	{libraries: of("libcurl"), protocols: webOrUnknown, source: docLibcurl,
@@ -104,14 +104,15 @@ var retryRows = []row{
 		text: "requests, urllib3: max_retries=Retry(total=5, backoff_factor=1, backoff_jitter=1) in an " +
 			"HTTPAdapter: exponential backoff with jitter."},
 	{runtimes: of("python"), protocols: of("redis"), source: "https://redis.readthedocs.io/en/stable/retry.html",
-		text: "redis-py: pass retry=Retry(ExponentialBackoff(), 3) to the client."},
+		text: "redis-py: pass retry=Retry(ExponentialWithJitterBackoff(base=1, cap=10), 3) to the client."},
 	{runtimes: of("java"), source: "https://resilience4j.readme.io/docs/retry",
 		text: "Resilience4j: set IntervalFunction.ofExponentialRandomBackoff in the RetryConfig, and maxAttempts."},
 	{runtimes: of("go"), source: "https://pkg.go.dev/github.com/cenkalti/backoff/v4",
 		text: "Go: wait between attempts, for example with cenkalti/backoff: NewExponentialBackOff has jitter " +
 			"(RandomizationFactor) and limits."},
-	{runtimes: of("node"), protocols: of("redis"), source: docNodeRedis,
-		text: "node-redis: let socket.reconnectStrategy return a delay that grows with retries, with some jitter."},
+	{runtimes: of("node"), protocols: of("redis"),
+		source: "https://github.com/redis/node-redis/blob/master/docs/client-configuration.md#reconnect-strategy",
+		text:   "node-redis: let socket.reconnectStrategy return a delay that grows with retries, with some jitter."},
 	{runtimes: of("node"), source: "https://github.com/sindresorhus/p-retry",
 		text: "Node: wait between attempts, for example with p-retry (retries, minTimeout, factor, randomize: true)."},
 	{runtimes: of("dotnet"), source: "https://www.pollydocs.org/strategies/retry.html",
@@ -160,7 +161,7 @@ var recycleRows = []row{
 	{runtimes: of("python"), protocols: web, source: docHTTPX,
 		text: "httpx: raise keepalive_expiry of httpx.Limits (5 s by default); aiohttp: keepalive_timeout of the " +
 			"TCPConnector (15 s)."},
-	{programs: of("gunicorn"), source: docGunicorn + "#max-requests",
+	{programs: of("gunicorn"), source: docGunicorn + "#max_requests",
 		text: "gunicorn: --max-requests restarts a worker and with it all its connections: raise it, or set it to 0."},
 	{programs: of("celery", "celeryd"), source: docCelery + "#worker-max-tasks-per-child",
 		text: "Celery: worker_max_tasks_per_child replaces a process and with it all its connections: raise it."},
@@ -175,9 +176,10 @@ var recycleRows = []row{
 			"idle ones (pm.process_idle_timeout)."},
 	{runtimes: of("dotnet"), protocols: webOrUnknown, source: docSocketsHTTP,
 		text: ".NET: raise PooledConnectionLifetime (no limit by default) and PooledConnectionIdleTimeout (1 " +
-			"minute) of the SocketsHttpHandler."},
+			"minute; 2 before .NET 6) of the SocketsHttpHandler."},
 	{runtimes: of("dotnet"), protocols: of("postgresql"), source: docNpgsql,
-		text: "Npgsql: raise Connection Idle Lifetime (300 s by default) and Connection Lifetime."},
+		text: "Npgsql: raise Connection Idle Lifetime (300 s by default) and Connection Lifetime (3600 s; no limit " +
+			"before Npgsql 9)."},
 	{runtimes: of("dotnet"), protocols: of("mssql", "mysql", "oracle"), source: docADO,
 		text: "ADO.NET: raise Load Balance Timeout (Connection Lifetime; 0, no limit, by default), and set Min " +
 			"Pool Size."},
@@ -202,8 +204,8 @@ var recycleRows = []row{
 	{runtimes: of("pgbouncer"), source: docPgBouncer,
 		text: "pgbouncer: raise server_lifetime (3600 s by default) and server_idle_timeout (600 s)."},
 	{libraries: of("libcurl"), protocols: webOrUnknown, source: "https://curl.se/libcurl/c/CURLOPT_MAXAGE_CONN.html",
-		text: "libcurl: raise CURLOPT_MAXAGE_CONN (118 s idle by default) and CURLOPT_MAXLIFETIME_CONN (no limit " +
-			"by default)."},
+		text: "libcurl: raise CURLOPT_MAXAGE_CONN (118 s idle by default) and CURLOPT_MAXLIFETIME_CONN (24 h; no " +
+			"limit before 8.17)."},
 }
 
 // serverClosesRows are for clients whose server closes after the answer: often because the client asks for it.
@@ -215,8 +217,8 @@ var serverClosesRows = []row{
 		text: "if this is HTTP: look for \"Connection: close\" or HTTP/1.0 in requests and answers; on the server: " +
 			"nginx keepalive_timeout and keepalive_requests, Apache KeepAlive On."},
 	{runtimes: of("nginx"), protocols: webOrUnknown, source: docNginxUpstream + "#keepalive",
-		text: "nginx: unless \"proxy_http_version 1.1;\" and 'proxy_set_header Connection \"\";' are set, it may " +
-			"ask the server to close; then \"keepalive 32;\" in the upstream block."},
+		text: "nginx before 1.29.7: unless \"proxy_http_version 1.1;\" and 'proxy_set_header Connection \"\";' are " +
+			"set, it asks the server to close; then \"keepalive 32;\" in the upstream block."},
 	{runtimes: of("nginx"), protocols: of("fastcgi", ""),
 		source: "https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_keep_conn",
 		text: "nginx: without \"fastcgi_keep_conn on;\" it asks the FastCGI server to close after each answer; " +
@@ -228,7 +230,8 @@ var serverClosesRows = []row{
 	{runtimes: of("python"), protocols: webOrUnknown, source: "https://docs.python.org/3/library/urllib.request.html",
 		text: "Python: urllib.request sends \"Connection: close\" with every request: use a requests.Session or a " +
 			"urllib3.PoolManager."},
-	{runtimes: of("php"), protocols: webOrUnknown, source: "https://www.php.net/manual/en/context.http.php",
+	{runtimes: of("php"), protocols: webOrUnknown,
+		source: "https://github.com/php/php-src/blob/master/ext/standard/http_fopen_wrapper.c",
 		text: "PHP: file_get_contents() and the http:// streams send \"Connection: close\": use one curl handle " +
 			"for all requests."},
 	{runtimes: of("node"), protocols: webOrUnknown, source: docNodeHTTP + "#class-httpagent",
@@ -270,7 +273,7 @@ var idleRows = []row{
 			"a little sooner than that."},
 	{protocols: web, source: docNginxCore + "#keepalive_timeout",
 		text: "if this is HTTP: raise the server's limit (nginx keepalive_timeout 75 s, Apache KeepAliveTimeout 5 " +
-			"s, Node keepAliveTimeout 5 s), and keep the client's idle time below it."},
+			"s, Node keepAliveTimeout 5 s up to Node 26), and keep the client's idle time below it."},
 	{protocols: of("mysql"), source: docMySQL,
 		text: "if this is MySQL: wait_timeout (28800 s by default) ends idle sessions: raise it, or keep the " +
 			"pool's idle time and lifetime below it."},
@@ -280,7 +283,7 @@ var idleRows = []row{
 	{protocols: of("redis"), source: "https://redis.io/docs/latest/develop/reference/clients/",
 		text: "if this is Redis: \"timeout\" in redis.conf (0, never, by default) ends idle connections: raise it, " +
 			"or keep the pool's idle time below it."},
-	{protocols: of("memcached"), source: "https://docs.memcached.org/",
+	{protocols: of("memcached"), source: "https://github.com/memcached/memcached/blob/master/memcached.c",
 		text: "if this is memcached: -o idle_timeout (0, never, by default) ends idle connections: raise it."},
 	{runtimes: of("java"), protocols: sqlOrUnknown, source: docHikari,
 		text: "HikariCP: set maxLifetime some seconds below the server's limit, and keepaliveTime below its idle " +
@@ -299,7 +302,7 @@ var idleRows = []row{
 			"keep-alive timeout."},
 	{runtimes: of("nginx"), protocols: webOrUnknown, source: docNginxUpstream + "#keepalive_timeout",
 		text: "nginx: keepalive_timeout (60 s) in the upstream block must stay below the backend's own: gunicorn's " +
-			"is 2 s, Node's 5 s."},
+			"is 2 s, Node's 5 s up to Node 26."},
 }
 
 var relayRows = []row{
@@ -319,7 +322,7 @@ var relayRows = []row{
 	{protocols: of("postgresql"), source: "https://www.pgbouncer.org/features.html",
 		text: "a relay connects once for each client it accepts: if this is PostgreSQL, put pgbouncer (pool_mode = " +
 			"transaction) in its place."},
-	{protocols: of("mysql"), source: "https://proxysql.com/documentation/main-runtime/",
+	{protocols: of("mysql"), source: "https://proxysql.com/documentation/",
 		text: "a relay connects once for each client it accepts: if this is MySQL, put ProxySQL in its place, " +
 			"which pools."},
 }

@@ -44,8 +44,8 @@ var reuseByRuntime = []row{
 		text: "HttpURLConnection: read the response, or getErrorStream(), to its end and do not call disconnect(); " +
 			"http.keepAlive must be true, http.maxConnections is 5."},
 	{runtimes: of("java"), protocols: of("redis"), source: docJedis,
-		text: "Jedis: share one JedisPooled, or a JedisPool whose connections are given back with close(); " +
-			"Lettuce: share one StatefulRedisConnection."},
+		text: "Jedis: share one RedisClient (JedisPooled before 7), or a JedisPool whose connections are given back " +
+			"with close(); Lettuce: share one StatefulRedisConnection."},
 	{programs: of("HikariPool"), source: docHikari,
 		text: "HikariCP: leave minimumIdle unset, so that the pool has a fixed size: what is above minimumIdle is " +
 			"closed after idleTimeout."},
@@ -137,8 +137,8 @@ var reuseByRuntime = []row{
 		text: "Ruby: make several requests within one Net::HTTP.start block, or use net-http-persistent; " +
 			"Net::HTTP.get connects for each request."},
 	{runtimes: of("ruby"), protocols: sqlOrUnknown, source: docRails,
-		text: "ActiveRecord: let its pool (\"pool\" in database.yml) hold the connections, without " +
-			"establish_connection for each job."},
+		text: "ActiveRecord: let its pool (max_connections in database.yml, \"pool\" before Rails 8.1) hold the " +
+			"connections, without establish_connection for each job."},
 	{runtimes: of("ruby"), protocols: of("redis", "memcached"), source: docConnectionPool,
 		text: "Ruby: keep one client for each thread, or share a ConnectionPool of the connection_pool gem."},
 	{runtimes: of("perl"), protocols: webOrUnknown, source: "https://metacpan.org/pod/LWP::UserAgent",
@@ -164,7 +164,7 @@ var reuseByRuntime = []row{
 var reuseInProxies = []row{
 	{runtimes: of("nginx"), protocols: webOrUnknown, source: docNginxUpstream + "#keepalive",
 		text: "nginx: put \"keepalive 32;\" into the upstream block, and \"proxy_http_version 1.1;\" and " +
-			"'proxy_set_header Connection \"\";' beside proxy_pass."},
+			"'proxy_set_header Connection \"\";' beside proxy_pass (both are the default since 1.29.7)."},
 	{runtimes: of("nginx"), protocols: of("fastcgi", ""),
 		source: "https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_keep_conn",
 		text: "nginx: for FastCGI put \"keepalive 8;\" into the upstream block, and \"fastcgi_keep_conn on;\" " +
@@ -198,7 +198,8 @@ var reuseInProxies = []row{
 		text: "Pgpool-II: leave connection_cache on, and raise connection_life_time and max_pool (one for each " +
 			"user and database)."},
 	{runtimes: of("proxysql"), source: docProxySQL,
-		text: "ProxySQL: raise mysql-free_connections_pct (10): idle connections above it are closed."},
+		text: "ProxySQL: raise mysql-free_connections_pct (10 % of the server's max_connections): idle connections " +
+			"above it are closed."},
 }
 
 var reuseInCommands = []row{
@@ -233,7 +234,7 @@ var reuseByLibrary = []row{
 		source: "https://github.com/awesomized/libmemcached",
 		text:   "libmemcached: keep the memcached_st for further requests; threads take theirs from a memcached_pool()."},
 	{libraries: of("libmongoc"), protocols: of("mongodb", ""),
-		source: "https://mongoc.org/libmongoc/current/connection-pooling.html",
+		source: "https://mongoc.org/libmongoc/current/mongoc_client_pool_t.html",
 		text:   "libmongoc: create one mongoc_client_pool_t, and pop and push clients instead of mongoc_client_new()."},
 	{libraries: of("libodbc"), protocols: sqlOrUnknown, source: "https://www.unixodbc.org/doc/conn_pool.html",
 		text: "unixODBC: set \"Pooling = Yes\" under [ODBC] and CPTimeout for the driver in odbcinst.ini, or keep " +
@@ -251,7 +252,7 @@ var reuseByProtocol = []row{
 	{protocols: of("postgresql"), source: "https://www.pgbouncer.org/features.html",
 		text: "if this is PostgreSQL: keep connections in a pool in the program, or put pgbouncer in between " +
 			"(pool_mode = transaction)."},
-	{protocols: of("mysql"), source: "https://proxysql.com/documentation/main-runtime/",
+	{protocols: of("mysql"), source: "https://proxysql.com/documentation/",
 		text: "if this is MySQL or MariaDB: keep connections in a pool in the program, or put ProxySQL in between."},
 	{protocols: of("mssql"), source: docADO,
 		text: "if this is SQL Server: use the driver's pool (Pooling=true), with the same connection string everywhere."},

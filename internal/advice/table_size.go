@@ -15,8 +15,8 @@ var sizeRows = []row{
 		text: "go-redis: raise PoolSize, and leave MaxIdleConns at 0 (no limit) or at PoolSize."},
 
 	{runtimes: of("java"), protocols: webOrUnknown, source: docApacheHC,
-		text: "Apache HttpClient: raise setMaxPerRoute, or setDefaultMaxPerRoute, and setMaxTotal of the " +
-			"PoolingHttpClientConnectionManager."},
+		text: "Apache HttpClient: raise setMaxPerRoute, or setDefaultMaxPerRoute (5; 2 in 4.x), and setMaxTotal (25; " +
+			"20 in 4.x) of the PoolingHttpClientConnectionManager."},
 	{runtimes: of("java"), protocols: sqlOrUnknown, source: docHikari,
 		text: "HikariCP: raise maximumPoolSize (10), and leave minimumIdle at the same value: idle connections " +
 			"above it are closed."},
@@ -24,14 +24,15 @@ var sizeRows = []row{
 		text: "OkHttp: give the client a ConnectionPool with more than 5 idle connections (maxIdleConnections)."},
 	{runtimes: of("java"), protocols: web, source: docJavaKeep,
 		text: "HttpURLConnection: raise -Dhttp.maxConnections: it keeps 5 idle connections for each destination."},
-	{runtimes: of("java"), protocols: of("redis"), source: docJedis,
-		text: "Jedis: raise setMaxTotal and setMaxIdle (8 each) of the JedisPoolConfig: connections above MaxIdle " +
-			"are closed."},
+	{runtimes: of("java"), protocols: of("redis"), source: docJedis + "/blob/master/docs/faq.md",
+		text: "Jedis: raise setMaxTotal and setMaxIdle (8 each) of the ConnectionPoolConfig, or JedisPoolConfig: " +
+			"connections above MaxIdle are closed."},
 	{programs: of("HikariPool"), source: docHikari,
 		text: "HikariCP: raise maximumPoolSize (10), and leave minimumIdle at the same value: idle connections " +
 			"above it are closed."},
 
-	{runtimes: of("python"), protocols: webOrUnknown, source: docRequests + "#transport-adapters",
+	{runtimes: of("python"), protocols: webOrUnknown,
+		source: "https://requests.readthedocs.io/en/latest/api/#requests.adapters.HTTPAdapter",
 		text: "requests: mount an HTTPAdapter(pool_maxsize=N) for N callers (10 by default); pool_block=True makes " +
 			"callers wait instead of connecting."},
 	{runtimes: of("python"), protocols: sqlOrUnknown, source: docSQLAlchemy,
@@ -56,15 +57,16 @@ var sizeRows = []row{
 			"pm.max_requests = 0), or put a pooler in between."},
 
 	{runtimes: of("dotnet"), protocols: webOrUnknown, source: docSocketsHTTP,
-		text: ".NET: share one HttpClient; raise PooledConnectionIdleTimeout (1 minute), or let requests wait with " +
-			"MaxConnectionsPerServer of the SocketsHttpHandler."},
+		text: ".NET: share one HttpClient; raise PooledConnectionIdleTimeout (1 minute; 2 before .NET 6), or let " +
+			"requests wait with MaxConnectionsPerServer of the SocketsHttpHandler."},
 	{runtimes: of("dotnet"), protocols: of("postgresql"), source: docNpgsql,
 		text: "Npgsql: raise Minimum Pool Size (0) to the usual number of callers, and Maximum Pool Size (100)."},
 	{runtimes: of("dotnet"), protocols: of("mssql", "mysql", "oracle", ""), source: docADO,
 		text: "ADO.NET: raise Min Pool Size (0) to the usual number of callers, and Max Pool Size (100)."},
 
 	{runtimes: of("ruby"), protocols: sqlOrUnknown, source: docRails,
-		text: "ActiveRecord: raise \"pool\" in database.yml to the number of threads (RAILS_MAX_THREADS)."},
+		text: "ActiveRecord: raise max_connections (5) in database.yml, \"pool\" before Rails 8.1, to the number of " +
+			"threads (RAILS_MAX_THREADS)."},
 	{runtimes: of("ruby"), protocols: of("redis", "memcached"), source: docConnectionPool,
 		text: "Ruby: raise size of the ConnectionPool to the number of threads."},
 
@@ -88,7 +90,8 @@ var sizeRows = []row{
 		text: "pgbouncer: raise default_pool_size (20) and min_pool_size, so that server connections are kept " +
 			"rather than made anew."},
 	{runtimes: of("proxysql"), source: docProxySQL,
-		text: "ProxySQL: raise mysql-free_connections_pct (10): idle connections above it are closed."},
+		text: "ProxySQL: raise mysql-free_connections_pct (10 % of the server's max_connections): idle connections " +
+			"above it are closed."},
 
 	{libraries: of("libcurl"), protocols: webOrUnknown, source: "https://curl.se/libcurl/c/CURLMOPT_MAXCONNECTS.html",
 		text: "libcurl: raise CURLMOPT_MAXCONNECTS, or CURLOPT_MAXCONNECTS (5) of an easy handle."},
