@@ -24,7 +24,7 @@ KERNELS_NEEDS := qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-sys
 	cpio:cpio xz:xz-utils zstd:zstd
 
 C_FILES := $(wildcard bpf/*.c bpf/*.h)
-SCRIPTS := $(shell grep -rlE '^\#!.*sh$$' .ci kernels tools)
+SCRIPTS := $(shell grep -rlE '^\#!.*sh$$' .ci clients kernels tools)
 GENERATED := internal/tracer/bpf_bpfel.go internal/tracer/bpf_bpfel.o
 GOLANGCI := go tool -modfile=tools/go.mod golangci-lint
 # Excluded: a comma and the word done where they are meant, and that ash is checked as dash.
@@ -35,7 +35,7 @@ BENCHTIME ?= 1s
 PAIRS ?= 5
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: help build demo test test-kernels fuzz bench generate check-generated format lint check \
+.PHONY: help build demo test test-clients test-kernels fuzz bench generate check-generated format lint check \
 	packages clean need-go
 
 help: ## List the targets
@@ -51,6 +51,10 @@ test: need-go ## Run the tests; as root, or with EXEC=sudo, also those that trac
 	@go test -v=test2json $(if $(EXEC),-exec '$(EXEC)') $(TESTFLAGS) ./... |
 		awk -v version="$$(uname -r | cut -d- -f1)" -v must="$${TCPSTATE_MUST_TRACE:-}" \
 			-f tools/test.awk kernels/may-skip -
+
+test-clients: build ## Run real clients against real servers, pooled and not, as root; installs what is missing
+	$(SUDO) env PATH="$$PATH" TCPSTATE_MUST_TRACE="$${TCPSTATE_MUST_TRACE:-}" \
+		clients/run --tool $(abspath $(BINARY)) $(if $(CASES),--run '$(CASES)')
 
 test-kernels: need-go ## Run the tests that trace on Linux 5.10 to the newest, amd64 and arm64, emulated
 	@tools/need --install $(KERNELS_NEEDS)
@@ -98,6 +102,8 @@ lint: need-go ## Check formats, arrows between packages and usual mistakes; at f
 	if command -v shellcheck >/dev/null; then $(SHELLCHECK) $(SCRIPTS); fi
 	go mod tidy -diff
 	go vet ./...
+	go -C clients/programs/go vet ./...
+	go -C clients/programs/go mod tidy -diff
 	$(GOLANGCI) run
 
 check: lint check-generated test ## All that must pass before a commit
