@@ -1117,11 +1117,15 @@ int open_connections(struct bpf_iter__bpf_map_elem *ctx)
 		return 0; /* established after the end of the window */
 	if ((c.established_ns || c.in_census) &&
 	    (e.new_state == TCP_CLOSE ||
-	     BPF_CORE_READ((struct sock *)sk, __sk_common.skc_hash) != c.hash))
+	     BPF_CORE_READ((struct sock *)sk, __sk_common.skc_hash) != c.hash)) {
+		if (!stopping)
+			return 0; /* it ends just now, and that will be told */
 		COUNT(unseen);
-	else if (bpf_seq_write(seq, &e, sizeof(e)))
-		return 0;  /* the buffer is full: this entry comes again */
-	now->live = false; /* told */
+	} else if (bpf_seq_write(seq, &e, sizeof(e))) {
+		return 0; /* the buffer is full: this entry comes again */
+	}
+	if (stopping)
+		now->live = false; /* told */
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 package testnet
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -28,7 +29,6 @@ var (
 // Namespace is a network namespace and the one OS thread that lives in it.
 type Namespace struct {
 	inode uint32
-	file  *os.File // of /proc/PID/ns/net
 	tasks chan func()
 	dead  chan struct{} // closed when the thread is gone
 }
@@ -55,17 +55,23 @@ func (n *Namespace) Close() {
 	}
 	close(n.tasks)
 	<-n.dead
-	_ = n.file.Close()
 }
 
 // Hold keeps the namespace, and so its number, until the returned file is closed: the kernel gives the number of a
 // namespace that is gone to the next one, while timewait sockets of the first are still being ended.
-func (n *Namespace) Hold() (*os.File, error) {
-	fd, err := unix.FcntlInt(n.file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("hold network namespace: %w", err)
+func (n *Namespace) Hold() (f *os.File, err error) {
+	done := make(chan struct{})
+	task := func() {
+		defer close(done)
+		f, err = os.Open("/proc/thread-self/ns/net")
 	}
-	return os.NewFile(uintptr(fd), n.file.Name()), nil
+	select {
+	case n.tasks <- task:
+		<-done
+		return f, err
+	case <-n.dead:
+		return nil, errors.New("hold network namespace: its thread is gone")
+	}
 }
 
 // live is the thread's whole life. The thread goes back home before it is unlocked, for the runtime will reuse it; one
@@ -95,12 +101,8 @@ func (n *Namespace) enter() error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("unshare: %w", err)
 	}
-	var err error
-	if n.file, err = os.Open("/proc/thread-self/ns/net"); err != nil {
-		return err
-	}
 	var st unix.Stat_t
-	if err := unix.Fstat(int(n.file.Fd()), &st); err != nil {
+	if err := unix.Stat("/proc/thread-self/ns/net", &st); err != nil {
 		return err
 	}
 	n.inode = uint32(st.Ino)

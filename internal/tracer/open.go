@@ -24,6 +24,25 @@ func (t *Tracer) emitOpen(emit func(*event.Event)) error {
 	return nil
 }
 
+// Checkpoint hands on what is open now, and what is held in TIME_WAIT, as Existing events: what somebody needs who sees
+// only what comes later. It returns the time that it is for: connections established later are left out, for their
+// beginning is still to come; TIME_WAITs that begin, and what ends meanwhile, may be in it or not. It belongs between two
+// events (see [Options].Drained).
+func (t *Tracer) Checkpoint(emit func(*event.Event)) (unixNano int64, err error) {
+	at := t.clock.now()
+	existing := func(e *event.Event) {
+		if e.Lifetime >= 0 && e.UnixNano-e.Lifetime.Nanoseconds() > at {
+			return
+		}
+		e.Kind, e.UnixNano, e.InCensus, e.Preexisting = event.Existing, at, true, true
+		emit(e)
+	}
+	if err := t.emitOpen(existing); err != nil {
+		return 0, err
+	}
+	return at, t.emitHeld(existing)
+}
+
 // snapshots reads what an iterator writes, a record for each socket, and hands it on.
 func (t *Tracer) snapshots(emit func(*event.Event)) func(io.Reader) error {
 	return func(r io.Reader) error {
