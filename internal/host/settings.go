@@ -79,3 +79,20 @@ func (s *Settings) Reusable(local, remote netip.Addr, timestamps bool, substate 
 // isLoopback is ipv4_is_loopback, ipv6_addr_loopback or ipv6_addr_v4mapped_loopback: 127.0.0.0/8, ::1 and
 // ::ffff:127.0.0.0/104.
 func isLoopback(a netip.Addr) bool { return a.Unmap().IsLoopback() }
+
+// Equal reports whether s and o, which can be nil, say the same.
+func (s *Settings) Equal(o *Settings) bool {
+	if s == nil || o == nil {
+		return s == o
+	}
+	a, b := *s, *o
+	a.Reserved, a.Blocked, b.Reserved, b.Blocked = nil, nil, nil, nil
+	return a == b && s.Reserved.equal(o.Reserved) && s.Blocked.equal(o.Blocked)
+}
+
+func (p *PortSet) equal(o *PortSet) bool {
+	if p == nil || o == nil {
+		return p == o
+	}
+	return *p == *o
+}

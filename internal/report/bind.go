@@ -8,6 +8,7 @@ import (
 
 // BindFailure counts the bind() calls of one service to one address that failed.
 type BindFailure struct {
+	Host    string  `json:"host,omitempty"` // where a document is of several
 	Service Service `json:"service"`
 	Netns   *uint32 `json:"netns"`
 	// Local is what was asked for: the address, and the port asked for last, null for any.

@@ -36,6 +36,8 @@ type Facts struct {
 	TimeWait *TimeWaitInput
 	// Namespaces are the network namespaces that there are.
 	Namespaces []NamespaceInput
+	// Damage is what is wrong with the capture that the events come from.
+	Damage Damage
 	// HooksAbsent are the optional programs that are not attached, each with the reason and what it would have told.
 	HooksAbsent []string
 }
@@ -93,7 +95,10 @@ func (in *Input) loss(rows []Destination) Loss {
 		EndsUnseen:       in.Losses.EndsUnseen,
 		EventsRepeated:   in.Losses.EventsRepeated,
 	}
-	l.TotalsExact = l.EventsUnassigned == 0 && l.SocketsEvicted == 0 && l.RecursionLost == 0 &&
+	if n := len(in.Damage.Places) + in.Damage.More; n > 0 {
+		l.Capture = in.Damage.loss()
+	}
+	l.TotalsExact = l.Capture == nil && l.EventsUnassigned == 0 && l.SocketsEvicted == 0 && l.RecursionLost == 0 &&
 		l.EndsUnseen == 0 && l.EventsRepeated == 0
 	for i := range rows {
 		if rows[i].Service.Kind == service.KindUnknown && !rows[i].harm.other {

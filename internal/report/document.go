@@ -83,11 +83,14 @@ type Loss struct {
 	EndsUnseen uint64 `json:"ends_unseen"`
 	// EventsRepeated is how many events may have been counted twice.
 	EventsRepeated uint64 `json:"events_repeated"`
+	// Capture is what is wrong with the capture that this is made from; null: nothing, or there is none.
+	Capture *CaptureDamage `json:"capture_damage"`
 }
 
 // Finding is one thing that somebody should know, in a plain sentence.
 type Finding struct {
-	Severity    string   `json:"severity"` // critical, warning or info
+	Host        string   `json:"host,omitempty"` // where a document is of several
+	Severity    string   `json:"severity"`       // critical, warning or info
 	Code        string   `json:"code"`
 	Service     string   `json:"service"`
 	Destination string   `json:"destination"`
@@ -130,6 +133,8 @@ type Remote struct {
 
 // Destination is one row: outbound, a service and where it connects; inbound, a listening address and who connects.
 type Destination struct {
+	// Host is set where a document is of several.
+	Host      string  `json:"host,omitempty"`
 	Service   Service `json:"service"`
 	Direction string  `json:"direction"`
 	Netns     *uint32 `json:"netns"`

@@ -39,6 +39,7 @@ const (
 	CodeInboundChurn      = "inbound-churn"
 	CodePoolNotSpared     = "pool-not-spared"
 	CodeRestart           = "restart"
+	CodeCaptureDamaged    = "capture-damaged"
 )
 
 // stalled is when a connect has waited too long: the first SYN is sent again after 1 s (RFC 6298), the second after 3 s.
@@ -65,6 +66,7 @@ func (d *Document) find(w churn.Window) {
 	}
 	d.findInboundChurn()
 	d.findInexact()
+	d.findDamage()
 	d.findLoss()
 	d.findNoVerdict(w)
 	slices.SortStableFunc(d.Findings, func(a, b Finding) int { return cmp.Compare(weight(a.Severity), weight(b.Severity)) })
@@ -140,7 +142,7 @@ func (d *Document) findInexact() {
 
 func (d *Document) findLoss() {
 	l := &d.Loss
-	if l.EventsLost == 0 && l.TotalsExact {
+	if l.EventsLost == 0 && (l.TotalsExact || l.Capture != nil) { // the latter is said already
 		return
 	}
 	f := Finding{

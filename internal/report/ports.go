@@ -13,6 +13,7 @@ import (
 // Port is one budget of local ports: those that connections from one source address to one destination can have, in one
 // network namespace, whoever opens them. What depends on the namespace's settings is null when those are not known.
 type Port struct {
+	Host  string  `json:"host,omitempty"` // where a document is of several
 	Netns *uint32 `json:"netns"`
 	Src   *string `json:"src"`
 	Dst   Remote  `json:"dst"`

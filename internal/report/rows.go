@@ -34,7 +34,7 @@ func (d *Document) writeOutbound(b *strings.Builder, o *Options) {
 	}
 	for _, r := range rows {
 		cells := []string{
-			r.Service.Name, pidText(r.Service.PID), r.shown(o), value(r.Verdict.Name), rateText(r.OpenedRate), short(r.Opened),
+			whose(r.Host, &r.Service), pidText(r.Service.PID), r.shown(o), value(r.Verdict.Name), rateText(r.OpenedRate), short(r.Opened),
 			short(r.Open.Now), short(r.failed()), r.ClosedBy.word(), held(r.TimeWait.Now), durationOf(r.Lifetime.P50),
 		}
 		if o.Wide {
@@ -88,7 +88,7 @@ func (d *Document) writeFailures(b *strings.Builder, o *Options) {
 	t := table{columns: []column{{title: "SERVICE", good: 10, least: 8}, {title: "DESTINATION", good: 21, least: 16}, {title: "FAILED", right: true}, {title: "ERROR"}}}
 	for _, r := range d.rowsOf(event.Outbound) {
 		for _, name := range r.errors() {
-			t.add(r.Service.Name, r.shown(o), grouped(r.Failed[name]), name)
+			t.add(whose(r.Host, &r.Service), r.shown(o), grouped(r.Failed[name]), name)
 		}
 	}
 	if len(t.rows) == 0 {
@@ -137,7 +137,7 @@ func (d *Document) writeInbound(b *strings.Builder, o *Options) {
 	}
 	for _, r := range rows {
 		cells := []string{
-			r.Service.Name, pidText(r.Service.PID), r.localPlace(), r.shown(o), rateText(r.OpenedRate), short(r.Opened),
+			whose(r.Host, &r.Service), pidText(r.Service.PID), r.localPlace(), r.shown(o), rateText(r.OpenedRate), short(r.Opened),
 			short(r.Open.Now), r.ClosedBy.word(), held(r.TimeWait.Now), durationOf(r.Lifetime.P50),
 		}
 		if o.Wide {

@@ -47,6 +47,7 @@ type TimeWaitTotal struct {
 
 // Namespace is one network namespace. Settings that are not known are null.
 type Namespace struct {
+	Host  string  `json:"host,omitempty"` // where a document is of several
 	Netns *uint32 `json:"netns"`
 	Seen  bool    `json:"seen"`
 	// WhyUnseen says why the sockets that were there before the window are not known.

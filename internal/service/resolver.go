@@ -15,6 +15,8 @@ type Options struct {
 	Max int
 	// Offline is for events from elsewhere, a capture: their processes are not on this host, so nothing is looked up.
 	Offline bool
+	// Learned is called, from See and Service, when something was found out about a service. It can be nil.
+	Learned func(event.Identity, *Service)
 }
 
 // Resolver knows the owners of connections. It is not safe for concurrent use.
@@ -28,6 +30,7 @@ type Resolver struct {
 	// pidsFree is how many slots the sets of pids may still take, all together.
 	pidsFree int
 	refused  uint64
+	learned  func(event.Identity, *Service)
 }
 
 // entry is a service and how often it was looked for.
@@ -57,6 +60,7 @@ func NewResolver(opts Options) *Resolver {
 		entries: make(map[event.Identity]*entry),
 		cgroups: cgroups{root: opts.CgroupRoot, now: time.Now},
 		inspect: newInspector(),
+		learned: opts.Learned,
 	}
 }
 
@@ -89,9 +93,16 @@ func (r *Resolver) Service(o *event.Owner) *Service {
 		if p := r.cgroups.find(e.CgroupID); p != "" {
 			e.place(p)
 			e.settle()
+			r.tell(o, e)
 		}
 	}
 	return &e.Service
+}
+
+func (r *Resolver) tell(o *event.Owner, e *entry) {
+	if r.learned != nil {
+		r.learned(o.Identity(), &e.Service)
+	}
 }
 
 // Refused returns how many look-ups came from services beyond the bound.
@@ -144,10 +155,14 @@ func (r *Resolver) changePID(e *entry, o *event.Owner) {
 // look completes e from /proc, or at least from the cgroup's id.
 func (r *Resolver) look(e *entry, o *event.Owner) {
 	e.looks++
-	defer e.settle()
 	if r.offline {
+		e.settle()
 		return
 	}
+	defer func() {
+		e.settle()
+		r.tell(o, e)
+	}()
 	if p, ok := readProcess(r.proc, o, r.inspect); ok {
 		e.Exe = printable(p.exe)
 		e.Runtime, e.Library = printable(p.runtime), printable(p.library)
