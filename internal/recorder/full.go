@@ -1,0 +1,9 @@
+package recorder
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
