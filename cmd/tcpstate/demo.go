@@ -32,11 +32,11 @@ func runDemo(e *env) error {
 	if os.Geteuid() != 0 {
 		return failure{fmt.Errorf("the demo needs root, for its network namespace and for tracing: type  sudo %s demo", os.Args[0])}
 	}
-	l, err := openLive(e, tracer.Options{}, nil)
+	l, err := openLive(e, tracer.Options{Tick: reportTick}, traced{})
 	if err != nil {
 		return err
 	}
-	defer l.tracer.Close()
+	defer l.close()
 	incident, err := demo.Start(context.Background())
 	if err != nil {
 		return failure{err}
@@ -45,11 +45,7 @@ func runDemo(e *env) error {
 	for _, c := range incident.Clients {
 		e.say("  %-14s %s (%s)", c.Name, c.What, c.Addr)
 	}
-	watched, err := traceDemo(e, l, incident)
-	if err != nil {
-		return err
-	}
-	doc, err := l.document(watched, "")
+	doc, err := traceDemo(l, incident)
 	if err != nil {
 		return err
 	}
@@ -61,10 +57,7 @@ func runDemo(e *env) error {
 }
 
 // traceDemo traces the incident until its time is over, then a little longer than it lasts.
-func traceDemo(e *env, l *live, incident *demo.Incident) (*settings, error) {
-	table := l.table(e, churn.Options{})
-	watched := newSettings(l.tracer, table)
-	l.part = true // the rest of the host is left out
+func traceDemo(l *live, incident *demo.Incident) (*report.Document, error) {
 	ctx, stop := untilSignal()
 	defer stop()
 	stopped := make(chan error, 1)
@@ -76,15 +69,35 @@ func traceDemo(e *env, l *live, incident *demo.Incident) (*settings, error) {
 		stopped <- incident.Stop()
 		stop()
 	}()
-	err := l.run(ctx, func(ev *event.Event, _ *service.Service) {
-		if ev.Netns == incident.Netns || ev.Kind == event.Lost && ev.Netns == 0 {
-			table.Observe(ev)
-		}
-	})
+	doc, err := reported(ctx, &oneNamespace{l, incident.Netns}, churn.Options{})
 	if stopErr := <-stopped; err == nil {
 		err = asFailure(stopErr)
 	}
-	return watched, err
+	return doc, err
+}
+
+// oneNamespace is what happens in one network namespace.
+type oneNamespace struct {
+	*live
+	netns uint32
+}
+
+func (o *oneNamespace) run(ctx context.Context, t *taker) error {
+	narrow := *t
+	narrow.event = func(e *event.Event, s *service.Service) {
+		if e.Netns == o.netns || e.Kind == event.Lost && e.Netns == 0 {
+			t.event(e, s)
+		}
+	}
+	return o.live.run(ctx, &narrow)
+}
+
+func (o *oneNamespace) end(t *taker) (*ending, error) {
+	last, err := o.live.end(t)
+	if err == nil && last.Facts.TimeWait != nil {
+		last.Facts.TimeWait.Kernel = nil // it says nothing about one namespace
+	}
+	return last, err
 }
 
 // judgeDemo compares what was found with what was there, by the clients' own count.

@@ -65,6 +65,23 @@ type output struct {
 	path    string
 	numeric bool
 	noColor bool
+
+	captures  bool       // a FILE that ends in .tcps is a capture of what is traced
+	force     bool       // overwrite one
+	recording *recording // set by open
+}
+
+// captureEnd is how the names of captures end.
+const captureEnd = ".tcps"
+
+// captureFlags adds what a verb has that can write a capture beside its result, or read one instead of tracing.
+func captureFlags(cmd *cobra.Command, o *output, c *captures) {
+	o.captures = true
+	flags := cmd.Flags()
+	flags.StringArrayVarP(&c.read, "read", "r", nil, "read the capture `FILE`, or those in a folder, instead of tracing; - is standard input; can be repeated")
+	periodFlags(cmd, &c.period)
+	flags.BoolVar(&o.force, "force", false, "overwrite the capture that --write names")
+	flags.Lookup("write").Usage = "write the result to `FILE`; - is standard output. FILE.tcps: the events, as a capture, and the result to standard output"
 }
 
 func outputFlags(cmd *cobra.Command, o *output, forms ...string) {
@@ -89,7 +106,12 @@ func (o *output) check() error {
 // open returns the file that the result goes to. What the file holds stays until result.begin, so that a trace that
 // cannot even start does not cost an older result.
 func (o *output) open(e *env) (w *result, err error) {
-	if o.path == "-" {
+	if o.captures && strings.HasSuffix(o.path, captureEnd) {
+		if o.recording, err = newRecording(o.path, o.force); err != nil {
+			return nil, err
+		}
+	}
+	if o.path == "-" || o.recording != nil {
 		return &result{Writer: e.stdout, terminal: terminalWidth(e.stdout)}, nil
 	}
 	f, err := os.OpenFile(o.path, os.O_WRONLY|os.O_CREATE, 0o644)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -14,33 +15,71 @@ import (
 	"github.com/tcpstate/tcpstate/internal/churn"
 	"github.com/tcpstate/tcpstate/internal/event"
 	"github.com/tcpstate/tcpstate/internal/filter"
+	"github.com/tcpstate/tcpstate/internal/host"
 	"github.com/tcpstate/tcpstate/internal/report"
 	"github.com/tcpstate/tcpstate/internal/service"
 	"github.com/tcpstate/tcpstate/internal/sockets"
 	"github.com/tcpstate/tcpstate/internal/tracer"
 )
 
-// live is the running kernel as a source of events, each with its service, filtered.
+// live is the running kernel as a stream.
 type live struct {
 	tracer   *tracer.Tracer
 	services *service.Resolver
-	filter   *filter.Set
-	excluded uint64
-	part     bool // events are left out: the kernel's own counts say nothing about the rest
+	settings *settings
+	taker    *taker
+
+	filter     *filter.Set
+	expression string // the filter's; "": none
+	excluded   uint64
+	tap        tap
+	length     time.Duration
+
+	cancel context.CancelCauseFunc // of the run
+	broken error                   // of the tap
 }
 
-func openLive(e *env, o tracer.Options, f *filter.Set) (*live, error) {
+// traced says what is to be traced, and how.
+type traced struct {
+	filter     *filter.Set
+	expression string
+	length     time.Duration // 0: until ctx ends
+	tap        tap           // nil: record nothing
+}
+
+// tap is what a stream passes on its way.
+type tap interface {
+	begin(*live) error
+	event(*event.Event)
+	settings(*host.Settings)
+	service(event.Identity, *service.Service)
+	tick() error
+	end(*live, *ending) error
+}
+
+func openLive(e *env, o tracer.Options, what traced) (*live, error) {
+	l := &live{filter: what.filter, expression: what.expression, tap: what.tap, length: what.length}
+	if l.tap == nil {
+		l.tap = (*recording)(nil)
+	}
+	l.services = service.NewResolver(service.Options{Learned: l.learned})
+	o.Drained = l.idle
 	// Once before attaching, lest the first events meet unknown listeners, and once after it, lest one is missed.
 	o.Listeners = listeners(e)
 	t, err := tracer.Open(o)
 	if err != nil {
 		return nil, failure{err}
 	}
+	l.tracer = t
 	if err := t.AddListeners(listeners(&env{})); err != nil {
 		_ = t.Close()
 		return nil, failure{err}
 	}
-	return &live{tracer: t, services: service.NewResolver(service.Options{}), filter: f}, nil
+	if err := l.tap.begin(l); err != nil {
+		_ = t.Close()
+		return nil, err
+	}
+	return l, nil
 }
 
 // listeners finds who listens already. On a large host that takes a second; events wait in the ring.
@@ -52,17 +91,114 @@ func listeners(e *env) []event.Listener {
 	return found
 }
 
-// run hands on every event that passes the filter, until ctx is done.
-func (l *live) run(ctx context.Context, emit func(*event.Event, *service.Service)) error {
+func (l *live) window() churn.Window {
+	return churn.Window{Start: l.tracer.Window().Start, Partial: l.filter.Partial()}
+}
+
+// run hands on every event that passes the filter.
+func (l *live) run(ctx context.Context, t *taker) error {
+	if l.length > 0 { // loading takes its time, too, and does not count
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, time.Until(time.Unix(0, l.tracer.Window().Start).Add(l.length)))
+		defer stop()
+	}
+	ctx, l.cancel = context.WithCancelCause(ctx)
+	defer l.cancel(nil)
+	l.taker = t
+	l.settings = newSettings(l.tracer, l.setting)
 	err := l.tracer.Run(ctx, func(e *event.Event) {
 		s := l.services.See(&e.Owner)
 		if !l.filter.Match(e, s) {
 			l.excluded++
 			return
 		}
-		emit(e, s)
+		l.settings.use(e)
+		l.tap.event(e)
+		t.event(e, s)
 	})
-	return asFailure(err)
+	return asFailure(errors.Join(err, l.broken))
+}
+
+func (l *live) setting(s *host.Settings) {
+	l.tap.settings(s)
+	l.taker.takeSettings(s)
+}
+
+func (l *live) learned(id event.Identity, s *service.Service) { l.tap.service(id, s) }
+
+// idle is called between two events, when there are none.
+func (l *live) idle() {
+	if l.settings == nil {
+		return
+	}
+	l.settings.refresh()
+	if err := l.tap.tick(); err != nil && l.broken == nil {
+		l.broken = err
+		l.cancel(err)
+	}
+	l.taker.takeIdle()
+}
+
+func (l *live) owner(o *event.Owner) *service.Service { return l.services.Service(o) }
+
+func (l *live) close() error { return asFailure(l.tracer.Close()) }
+
+// end reads once more what is set, and what the tracer knows.
+func (l *live) end(*taker) (*ending, error) {
+	last, err := l.soFar(l.tracer.Window().End)
+	if err != nil {
+		return nil, err
+	}
+	last.Snapshot = last.Facts.TimeWait != nil
+	return last, l.tap.end(l, last)
+}
+
+// soFar is what would be known if the window ended now.
+func (l *live) soFar(end int64) (*ending, error) {
+	l.settings.finish()
+	check, err := l.tracer.TimeWaitCheck()
+	if err != nil {
+		return nil, failure{err}
+	}
+	facts, err := l.facts()
+	if err != nil {
+		return nil, err
+	}
+	facts.TimeWait, facts.Namespaces = l.timeWait(&check), l.settings.namespaces(&check)
+	return &ending{End: end, Facts: facts}, nil
+}
+
+// facts are what is known at any time.
+func (l *live) facts() (report.Facts, error) {
+	losses, err := l.losses()
+	if err != nil {
+		return report.Facts{}, err
+	}
+	name, kernel := thisHost()
+	return report.Facts{
+		Host: name, Kernel: kernel, Source: "live", TimeWaitTier: l.tracer.TimeWaitTier(), Hooks: l.tracer.Hooks(),
+		Filter: l.expression, Excluded: l.excluded, Losses: losses, HooksAbsent: l.tracer.HooksAbsent(),
+	}, nil
+}
+
+// timeWait says how TIME_WAIT was followed. With a filter the kernel's count says nothing about what matched.
+func (l *live) timeWait(check *tracer.TimeWaitCheck) *report.TimeWaitInput {
+	if !l.tracer.TimeWaitsKnown() {
+		return nil
+	}
+	t := &report.TimeWaitInput{
+		Tier: l.tracer.TimeWaitTierNumber(), How: l.tracer.TimeWaitTier(), Exact: check.Exact(),
+		Checks: check.Checks, Differences: check.Differences, Censuses: check.Censuses, Repaired: check.Repaired,
+	}
+	if !check.Known || l.expression != "" {
+		return t
+	}
+	sum := uint64(0)
+	for _, n := range check.Namespaces {
+		sum += uint64(max(0, n.Kernel))
+	}
+	t.Kernel = &sum
+	return t
 }
 
 // losses are the tracer's own counts, for the report.
@@ -82,11 +218,9 @@ func (l *live) losses() (report.Losses, error) {
 	}, nil
 }
 
-// table counts events, and says on standard error what somebody should know at once.
-func (l *live) table(e *env, o churn.Options) *churn.Table {
-	o.Start = l.tracer.Window().Start
-	o.Alert = func(a churn.Alert) { e.say("%s", l.alertLine(&a)) }
-	return churn.New(o)
+// alert says on standard error what somebody should know at once.
+func (l *live) alert(e *env) func(churn.Alert) {
+	return func(a churn.Alert) { e.say("%s", l.alertLine(&a)) }
 }
 
 // alertLine is one sentence with the time of the event.
@@ -110,19 +244,11 @@ func untilSignal() (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
-// limit makes ctx end when d has been traced, 0 for never. Loading takes its time, too, and does not count.
-func (l *live) limit(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	if d == 0 {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, time.Until(time.Unix(0, l.tracer.Window().Start).Add(d)))
-}
-
 // header says on standard error what is being traced, since when nothing happens nothing else would.
-func (l *live) header(e *env, d time.Duration) {
+func (l *live) header(e *env) {
 	how := "until Ctrl-C"
-	if d != 0 {
-		how = fmt.Sprintf("for %s, or until Ctrl-C", d)
+	if l.length != 0 {
+		how = fmt.Sprintf("for %s, or until Ctrl-C", l.length)
 	}
 	_, kernel := thisHost()
 	e.say("tracing TCP in all network namespaces on Linux %s %s", kernel, how)

@@ -1,26 +1,26 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"math"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tcpstate/tcpstate/internal/churn"
-	"github.com/tcpstate/tcpstate/internal/event"
 	"github.com/tcpstate/tcpstate/internal/filter"
 	"github.com/tcpstate/tcpstate/internal/report"
-	"github.com/tcpstate/tcpstate/internal/service"
-	"github.com/tcpstate/tcpstate/internal/tracer"
 )
 
 type reportFlags struct {
-	filter filter.Flags
-	output output
-	bounds bounds
-	length duration
-	sort   string
-	limit  number
+	filter   filter.Flags
+	output   output
+	bounds   bounds
+	length   duration
+	captures captures
+	sort     string
+	limit    number
 
 	destinations number
 }
@@ -41,6 +41,7 @@ func newReport(e *env) *cobra.Command {
 	}
 	filterFlags(cmd, &f.filter)
 	outputFlags(cmd, &f.output, "columns", "wide", "json", "jsonpretty")
+	captureFlags(cmd, &f.output, &f.captures)
 	boundFlags(cmd, &f.bounds)
 	flags := cmd.Flags()
 	flags.Var(&f.length, "for", "how long to trace")
@@ -57,11 +58,8 @@ func (f *reportFlags) check() error {
 			return err
 		}
 	}
-	return f.output.check()
+	return errors.Join(f.output.check(), f.captures.check())
 }
-
-// reportTick costs half of what the default does. Nobody watches; but a process is looked up when its events are read.
-const reportTick = 200 * time.Millisecond
 
 func runReport(e *env, f *reportFlags) (err error) {
 	set, err := filter.NewSet(f.filter)
@@ -82,24 +80,7 @@ func runReport(e *env, f *reportFlags) (err error) {
 	}()
 	ctx, stop := untilSignal()
 	defer stop()
-	options := f.bounds.options()
-	options.Tick = reportTick
-	var watched *settings
-	options.Drained = func() { watched.refresh() }
-	l, err := openLive(e, options, set)
-	if err != nil {
-		return err
-	}
-	defer l.tracer.Close()
-	l.header(e, f.length.Duration)
-	ctx, ended := l.limit(ctx, f.length.Duration)
-	defer ended()
-	table := l.table(e, churn.Options{MaxRows: f.destinations.n, Partial: set.Partial()})
-	watched = newSettings(l.tracer, table)
-	if err := l.run(ctx, func(ev *event.Event, _ *service.Service) { table.Observe(ev) }); err != nil {
-		return err
-	}
-	doc, err := l.document(watched, expression(f.filter))
+	doc, err := f.document(ctx, e, set)
 	if err != nil {
 		return err
 	}
@@ -115,49 +96,30 @@ func runReport(e *env, f *reportFlags) (err error) {
 	return asFailure(writeReport(e, f, out, doc))
 }
 
-// document ends the table's window and builds the report of it.
-func (l *live) document(watched *settings, filter string) (*report.Document, error) {
-	l.part = l.part || filter != ""
-	table := watched.table
-	table.Close(l.tracer.Window().End)
-	table.Snapshot(l.tracer.TimeWaitsKnown())
-	watched.finish()
-	losses, err := l.losses()
+// document makes the report, of a capture or of what happens now.
+func (f *reportFlags) document(ctx context.Context, e *env, set *filter.Set) (doc *report.Document, err error) {
+	o := churn.Options{MaxRows: f.destinations.n}
+	if f.captures.asked() {
+		replays, err := openReplays(&f.captures, set, expression(f.filter))
+		if err != nil {
+			return nil, err
+		}
+		return reportedAll(ctx, replays, o)
+	}
+	options := f.bounds.options()
+	options.Tick = reportTick
+	l, err := openLive(e, options, traced{set, expression(f.filter), f.length.Duration, f.output.recording})
 	if err != nil {
 		return nil, err
 	}
-	check, err := l.tracer.TimeWaitCheck()
-	if err != nil {
-		return nil, failure{err}
-	}
-	name, kernel := thisHost()
-	return report.Build(report.Input{
-		Table: table, Service: l.services.Service, Facts: report.Facts{
-			Host: name, Kernel: kernel, Source: "live",
-			TimeWaitTier: l.tracer.TimeWaitTier(), Hooks: l.tracer.Hooks(),
-			Filter: filter, Excluded: l.excluded, Losses: losses,
-			TimeWait: l.timeWait(&check), Namespaces: watched.namespaces(&check), HooksAbsent: l.tracer.HooksAbsent(),
-		}}), nil
-}
-
-// timeWait says how TIME_WAIT was followed. With a filter the kernel's count says nothing about what matched.
-func (l *live) timeWait(check *tracer.TimeWaitCheck) *report.TimeWaitInput {
-	if !l.tracer.TimeWaitsKnown() {
-		return nil
-	}
-	t := &report.TimeWaitInput{
-		Tier: l.tracer.TimeWaitTierNumber(), How: l.tracer.TimeWaitTier(), Exact: check.Exact(),
-		Checks: check.Checks, Differences: check.Differences, Censuses: check.Censuses, Repaired: check.Repaired,
-	}
-	if !check.Known || l.part {
-		return t
-	}
-	sum := uint64(0)
-	for _, n := range check.Namespaces {
-		sum += uint64(max(0, n.Kernel))
-	}
-	t.Kernel = &sum
-	return t
+	defer func() {
+		if closeErr := l.close(); err == nil {
+			err = closeErr
+		}
+	}()
+	l.header(e)
+	o.Alert = l.alert(e)
+	return reported(ctx, l, o)
 }
 
 func writeReport(e *env, f *reportFlags, out *result, doc *report.Document) error {

@@ -22,6 +22,7 @@ func TestCommandLine(t *testing.T) {
 		// A mistake that is not noticed would trace for ever.
 		Deadline: time.Now().Add(time.Minute),
 		Setup: func(e *testscript.Env) error {
+			e.Setenv("SAMPLE", sampleCapture)
 			e.Setenv("ESC", "\x1b[31mred")
 			e.Setenv("NEWLINE", "two\nlines")
 			e.Setenv("INVALID", "\xff\xfe")

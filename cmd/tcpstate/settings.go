@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tcpstate/tcpstate/internal/churn"
+	"github.com/tcpstate/tcpstate/internal/event"
 	"github.com/tcpstate/tcpstate/internal/host"
 	"github.com/tcpstate/tcpstate/internal/netns"
 	"github.com/tcpstate/tcpstate/internal/report"
@@ -16,11 +16,15 @@ import (
 // namespaces come and go.
 type settings struct {
 	tracer *tracer.Tracer
-	table  *churn.Table
+	hand   func(*host.Settings) // takes what was read
 
 	places map[uint32]netns.Namespace
-	last   time.Time // when the settings were read
-	search time.Time // when namespaces were looked for
+	read   map[uint32]*host.Settings // what was read last
+	ended  map[uint32]error          // namespaces that are there at the end: why they cannot be looked at, nil if they can
+	used   map[uint32]bool           // namespaces that are connected from
+	latest uint32                    // of used
+	last   time.Time                 // when the settings were read
+	search time.Time                 // when namespaces were looked for
 }
 
 const (
@@ -30,13 +34,20 @@ const (
 	searchEvery = 5 * time.Second
 )
 
-func newSettings(t *tracer.Tracer, table *churn.Table) *settings {
-	s := &settings{tracer: t, table: table}
+func newSettings(t *tracer.Tracer, hand func(*host.Settings)) *settings {
+	s := &settings{tracer: t, hand: hand, read: make(map[uint32]*host.Settings), used: make(map[uint32]bool)}
 	s.find()
-	for inode := range s.places {
-		s.read(inode, false)
+	for _, inode := range slices.Sorted(maps.Keys(s.places)) {
+		_ = s.look(inode, false)
 	}
 	return s
+}
+
+// use notes where a connection comes from.
+func (s *settings) use(e *event.Event) {
+	if e.Netns != s.latest && e.Direction == event.Outbound {
+		s.used[e.Netns], s.latest = true, e.Netns
+	}
 }
 
 // find looks for all namespaces.
@@ -52,44 +63,37 @@ func (s *settings) find() {
 	}
 }
 
-// refresh reads the settings of the namespaces that have budgets, when it is time to.
+// refresh reads the settings of the namespaces that are connected from, when it is time to.
 func (s *settings) refresh() {
 	if time.Since(s.last) < settingsEvery {
 		return
 	}
 	s.last = time.Now()
-	for inode := range s.inUse() {
-		s.read(inode, false)
+	for inode := range s.used {
+		_ = s.look(inode, false)
 	}
-}
-
-// inUse are the namespaces that are connected from.
-func (s *settings) inUse() map[uint32]bool {
-	used := make(map[uint32]bool)
-	for _, b := range s.table.Budgets() {
-		used[b.Netns] = true
-	}
-	return used
 }
 
 // finish reads everything once more, with the ports that bind() has taken, which takes some milliseconds a namespace.
 func (s *settings) finish() {
 	s.find()
-	for inode := range s.inUse() {
-		s.read(inode, true)
+	s.ended = make(map[uint32]error)
+	for _, inode := range slices.Sorted(maps.Keys(s.places)) {
+		s.ended[inode] = s.look(inode, s.used[inode])
 	}
 }
 
-// read hands the settings of a namespace to the table. One that cannot be read is not known, and the report says so.
-func (s *settings) read(inode uint32, blocked bool) {
+// look reads the settings of a namespace, and hands them on when they have changed. One that cannot be read is not known,
+// and the report says so.
+func (s *settings) look(inode uint32, blocked bool) error {
 	place, ok := s.places[inode]
 	if !ok {
 		if time.Since(s.search) < searchEvery {
-			return
+			return netns.ErrGone
 		}
 		s.find()
 		if place, ok = s.places[inode]; !ok {
-			return
+			return netns.ErrGone
 		}
 	}
 	var found host.Settings
@@ -106,9 +110,13 @@ func (s *settings) read(inode uint32, blocked bool) {
 	})
 	if err != nil {
 		delete(s.places, inode) // it may have moved to another process: look again
-		return
+		return err
 	}
-	s.table.SetHost(&found)
+	if !found.Equal(s.read[inode]) {
+		s.read[inode] = &found
+		s.hand(&found)
+	}
+	return nil
 }
 
 // namespaces are what the report says of each network namespace.
@@ -125,17 +133,13 @@ func (s *settings) namespaces(check *tracer.TimeWaitCheck) []report.NamespaceInp
 		unseen[u.Inode] = u.Why
 		spaces = append(spaces, report.NamespaceInput{Netns: u.Inode, Why: u.Why, TimeWait: countOf(kernel, u.Inode)})
 	}
-	for _, inode := range slices.Sorted(maps.Keys(s.places)) {
-		place := s.places[inode]
+	for _, inode := range slices.Sorted(maps.Keys(s.ended)) {
 		if _, known := unseen[inode]; known {
 			continue
 		}
-		n := report.NamespaceInput{Netns: inode, Seen: true, TimeWait: countOf(kernel, inode)}
-		var found host.Settings
-		if err := place.Do(func() (err error) { found, err = host.Read(); return err }); err != nil {
-			n.Seen, n.Why = false, err.Error()
-		} else {
-			n.Settings = &found
+		n := report.NamespaceInput{Netns: inode, Seen: true, TimeWait: countOf(kernel, inode), Settings: s.read[inode]}
+		if err := s.ended[inode]; err != nil {
+			n.Seen, n.Why, n.Settings = false, err.Error(), nil
 		}
 		spaces = append(spaces, n)
 	}

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"errors"
+
 	"github.com/spf13/cobra"
 
 	"github.com/tcpstate/tcpstate/internal/churn"
@@ -11,10 +14,11 @@ import (
 )
 
 type traceFlags struct {
-	filter filter.Flags
-	output output
-	bounds bounds
-	length duration
+	filter   filter.Flags
+	output   output
+	bounds   bounds
+	length   duration
+	captures captures
 }
 
 func newTrace(e *env) *cobra.Command {
@@ -29,6 +33,7 @@ func newTrace(e *env) *cobra.Command {
 	}
 	filterFlags(cmd, &f.filter)
 	outputFlags(cmd, &f.output, "columns", "wide", "json")
+	captureFlags(cmd, &f.output, &f.captures)
 	boundFlags(cmd, &f.bounds)
 	cmd.Flags().Var(&f.length, "for", "how long to trace; without it, until Ctrl-C")
 	cmd.Flags().Lookup("for").DefValue = ""
@@ -40,7 +45,7 @@ func runTrace(e *env, f *traceFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := f.output.check(); err != nil {
+	if err := errors.Join(f.output.check(), f.captures.check()); err != nil {
 		return err
 	}
 	out, err := f.output.open(e)
@@ -63,39 +68,68 @@ func runTrace(e *env, f *traceFlags) (err error) {
 			stop() // nobody reads on
 		}
 	}
-	options := f.bounds.options()
-	var watched *settings
-	options.Drained = func() {
-		write(lines.Flush())
-		watched.refresh()
-	}
-	l, err := openLive(e, options, set)
+	streams, alert, err := f.open(e, set)
 	if err != nil {
 		return err
 	}
-	defer l.tracer.Close()
+	defer func() {
+		for _, src := range streams {
+			if closeErr := src.close(); err == nil {
+				err = closeErr
+			}
+		}
+	}()
 	if err := out.begin(); err != nil {
 		return err
 	}
-	l.header(e, f.length.Duration)
-	ctx, ended := l.limit(ctx, f.length.Duration)
-	defer ended()
 	lines = traceWriter(e, f, out)
 	write(lines.Flush())
-	table := l.table(e, churn.Options{MaxRows: 2048, Partial: true}) // for its alerts
-	watched = newSettings(l.tracer, table)
-	err = l.run(ctx, func(ev *event.Event, s *service.Service) {
-		table.Observe(ev)
-		if ev.Kind != event.Open && ev.Kind != event.Existing { // states, not happenings
-			write(lines.Write(ev, s))
+	for _, src := range streams {
+		if err := traceOne(ctx, e, src, alert, lines, write); err != nil {
+			return err
 		}
-	})
-	write(lines.Flush())
-	l.footer(e)
-	if err == nil {
-		err = asFailure(writeErr)
 	}
+	return asFailure(writeErr)
+}
+
+// traceOne writes a stream's events to lines.
+func traceOne(ctx context.Context, e *env, src stream, alert func(churn.Alert), lines *report.TraceWriter, write func(error)) error {
+	table := churn.New(churn.Options{MaxRows: 2048, Start: src.window().Start, Partial: true, Alert: alert}) // for its alerts
+	t := &taker{
+		event: func(ev *event.Event, s *service.Service) {
+			table.Observe(ev)
+			if ev.Kind != event.Open && ev.Kind != event.Existing { // states, not happenings
+				write(lines.Write(ev, s))
+			}
+		},
+		settings: table.SetHost,
+		idle:     func() { write(lines.Flush()) },
+	}
+	err := src.run(ctx, t)
+	write(lines.Flush())
+	if err == nil {
+		_, err = src.end(t)
+	}
+	src.footer(e)
 	return err
+}
+
+// open returns what is to be shown, and what to do about alerts.
+func (f *traceFlags) open(e *env, set *filter.Set) ([]stream, func(churn.Alert), error) {
+	if f.captures.asked() {
+		replays, err := openReplays(&f.captures, set, expression(f.filter))
+		streams := make([]stream, len(replays))
+		for i, r := range replays {
+			streams[i] = r
+		}
+		return streams, nil, err
+	}
+	l, err := openLive(e, f.bounds.options(), traced{set, expression(f.filter), f.length.Duration, f.output.recording})
+	if err != nil {
+		return nil, nil, err
+	}
+	l.header(e)
+	return []stream{l}, l.alert(e), nil
 }
 
 func traceWriter(e *env, f *traceFlags, out *result) *report.TraceWriter {

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/tcpstate/tcpstate/internal/churn"
+	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/host"
+	"github.com/tcpstate/tcpstate/internal/report"
+	"github.com/tcpstate/tcpstate/internal/service"
+)
+
+// stream is where events come from: the running kernel, or a capture. Whoever takes them cannot tell which.
+type stream interface {
+	// window is when the window begins, and whether events of its connections are left out; see churn.Window.
+	window() churn.Window
+	// run hands everything to t, until ctx or the stream ends.
+	run(ctx context.Context, t *taker) error
+	// end hands t the last settings, and says what is known when everything was handed on.
+	end(t *taker) (*ending, error)
+	// footer says on standard error what is missing.
+	footer(*env)
+	// owner finds a service.
+	owner(*event.Owner) *service.Service
+	close() error
+}
+
+// taker is what a verb does with a stream. What it does not need is nil.
+type taker struct {
+	event func(*event.Event, *service.Service)
+	// settings are those of a network namespace, when they were read and found changed.
+	settings func(*host.Settings)
+	// idle is called when nothing more has come for now.
+	idle func()
+}
+
+func (t *taker) takeSettings(s *host.Settings) {
+	if t.settings != nil {
+		t.settings(s)
+	}
+}
+
+func (t *taker) takeIdle() {
+	if t.idle != nil {
+		t.idle()
+	}
+}
+
+// opening is what is known when a stream begins, as a capture keeps it.
+type opening struct {
+	Partial bool // see churn.Window
+	// Recording and Segment say which file of which series this is; Segment counts from 1, 0: it is the only one.
+	Recording string
+	Segment   int
+	Facts     report.Facts
+}
+
+// ending is what a report needs beside what came in the stream.
+type ending struct {
+	End int64 // of the window, Unix nanoseconds
+	// Snapshot: the stream's Open events tell of all that was there when the window ended.
+	Snapshot bool
+	Facts    report.Facts
+}
+
+// reported runs a stream to its end and makes the report of it.
+func reported(ctx context.Context, s stream, o churn.Options) (*report.Document, error) {
+	w := s.window()
+	o.Start, o.Partial = w.Start, w.Partial
+	table := churn.New(o)
+	t := &taker{
+		event:    func(e *event.Event, _ *service.Service) { table.Observe(e) },
+		settings: table.SetHost,
+	}
+	if err := s.run(ctx, t); err != nil {
+		return nil, err
+	}
+	last, err := s.end(t)
+	if err != nil {
+		return nil, err
+	}
+	table.Close(last.End)
+	table.Snapshot(last.Snapshot)
+	return report.Build(report.Input{Table: table, Service: s.owner, Facts: last.Facts}), nil
+}
+
+// reportTick costs half of what the default does. Nobody watches; but a process is looked up when its events are read.
+const reportTick = 200 * time.Millisecond
