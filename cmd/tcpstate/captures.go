@@ -18,6 +18,7 @@ import (
 type captures struct {
 	read   []string
 	period period
+	follow bool
 }
 
 // asked reports whether captures are to be read.
@@ -27,6 +28,9 @@ func (f *captures) asked() bool { return len(f.read) > 0 }
 func (f *captures) check() error {
 	if !f.asked() && (f.period.since.given() || f.period.until.given()) {
 		return errors.New("--since and --until are for captures: write -r FILE, too")
+	}
+	if f.follow && (len(f.read) != 1 || f.read[0] == "-") {
+		return errors.New("--follow is for one capture that is being written: write -r FILE, once")
 	}
 	return nil
 }
@@ -74,7 +78,7 @@ func escapeGlob(path string) string {
 }
 
 // openReplays opens captures. Segments that follow each other are one recording.
-func openReplays(f *captures, set *filter.Set, expression string) ([]*replay, error) {
+func openReplays(ctx context.Context, f *captures, set *filter.Set, expression string) ([]*replay, error) {
 	files, err := captureFiles(f.read)
 	if err != nil {
 		return nil, err
@@ -82,6 +86,9 @@ func openReplays(f *captures, set *filter.Set, expression string) ([]*replay, er
 	o, err := f.period.options(files...)
 	if err != nil {
 		return nil, err
+	}
+	if f.follow {
+		o.Follow = ctx
 	}
 	var all []*segment
 	for _, f := range files {

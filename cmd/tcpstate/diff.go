@@ -162,7 +162,7 @@ func reportOfFolder(ctx context.Context, path string) (*report.Document, error) 
 	if err != nil {
 		return nil, err
 	}
-	replays, err := openReplays(&captures{read: []string{path}}, set, "")
+	replays, err := openReplays(ctx, &captures{read: []string{path}}, set, "")
 	if err != nil {
 		return nil, err
 	}

@@ -80,6 +80,7 @@ func captureFlags(cmd *cobra.Command, o *output, c *captures) {
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&c.read, "read", "r", nil, "read the capture `FILE`, or those in a folder, instead of tracing; - is standard input; can be repeated")
 	periodFlags(cmd, &c.period)
+	flags.BoolVar(&c.follow, "follow", false, "go on reading the capture that --read names while it is being written")
 	flags.BoolVar(&o.force, "force", false, "overwrite the capture that --write names")
 	flags.Lookup("write").Usage = "write the result to `FILE`; - is standard output. FILE.tcps: the events, as a capture, and the result to standard output"
 }

@@ -168,3 +168,16 @@ func TestAFullDiskEndsARecordingWithWholeBlocks(t *testing.T) {
 		t.Errorf("%g connections are in the capture", n)
 	}
 }
+
+// A capture can be read while it is written, until the recording ends.
+func TestACaptureIsFollowedWhileItIsWritten(t *testing.T) {
+	ns := testnet.New(t)
+	s := serve(t, ns, "server", testnet.Server)
+	file := filepath.Join(t.TempDir(), "x.tcps")
+	p := trace(t, "record", "-w", file, "--netns", of(ns))
+	follower := command("trace", "-r", file, "--follow", "-o", "json").start(t)
+	s.calls(t, "client", 10, 0)
+	testnet.Until("events while the recording goes on", func() bool { return strings.Count(follower.stdout.String(), `"kind":"connect"`) == 10 })
+	p.stop(t)
+	follower.wait(t, exitDone)
+}

@@ -116,13 +116,16 @@ func (r *replay) runSegment(ctx context.Context, s *segment, follows bool, t *ta
 	for ctx.Err() == nil {
 		item, err := s.reader.Next()
 		switch {
-		case errors.Is(err, io.EOF):
+		case errors.Is(err, io.EOF) || err != nil && ctx.Err() != nil:
 			return nil
 		case err != nil:
 			return failure{fmt.Errorf("%s %w", s.name, err)}
 		}
 		if !follows || !s.checkpoint(item) {
 			r.take(s, item, t)
+		}
+		if r.options.Follow != nil {
+			t.takeIdle() // nobody knows when the next one comes
 		}
 	}
 	return nil

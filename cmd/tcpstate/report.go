@@ -100,7 +100,7 @@ func runReport(e *env, f *reportFlags) (err error) {
 func (f *reportFlags) document(ctx context.Context, e *env, set *filter.Set) (doc *report.Document, err error) {
 	o := churn.Options{MaxRows: f.destinations.n}
 	if f.captures.asked() {
-		replays, err := openReplays(&f.captures, set, expression(f.filter))
+		replays, err := openReplays(ctx, &f.captures, set, expression(f.filter))
 		if err != nil {
 			return nil, err
 		}

@@ -68,7 +68,7 @@ func runTrace(e *env, f *traceFlags) (err error) {
 			stop() // nobody reads on
 		}
 	}
-	streams, alert, err := f.open(e, set)
+	streams, alert, err := f.open(ctx, e, set)
 	if err != nil {
 		return err
 	}
@@ -115,9 +115,9 @@ func traceOne(ctx context.Context, e *env, src stream, alert func(churn.Alert), 
 }
 
 // open returns what is to be shown, and what to do about alerts.
-func (f *traceFlags) open(e *env, set *filter.Set) ([]stream, func(churn.Alert), error) {
+func (f *traceFlags) open(ctx context.Context, e *env, set *filter.Set) ([]stream, func(churn.Alert), error) {
 	if f.captures.asked() {
-		replays, err := openReplays(&f.captures, set, expression(f.filter))
+		replays, err := openReplays(ctx, &f.captures, set, expression(f.filter))
 		streams := make([]stream, len(replays))
 		for i, r := range replays {
 			streams[i] = r
