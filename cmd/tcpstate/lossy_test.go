@@ -20,6 +20,20 @@ const (
 // overflows. Not a connection, failure or byte may be missing from the totals.
 func TestARingThatIsTooSmallLosesDetailsButNoTotals(t *testing.T) {
 	testnet.RequireTracing(t)
+	const attempts = 3
+	for attempt := 1; ; attempt++ {
+		s, ps := tooSmallARing(t)
+		if attempt < attempts && strings.Contains(ps[1].stderr.String(), "ended unseen") {
+			t.Logf("the kernel called no program for some ends, which is said, and leaves nothing to compare: again")
+			continue
+		}
+		t.Run("report", func(t *testing.T) { reportHasAll(t, s, ps[0].document(t)) })
+		t.Run("trace", func(t *testing.T) { traceHasAll(t, ps[1]) })
+		return
+	}
+}
+
+func tooSmallARing(t *testing.T) (*server, []*process) {
 	ns := testnet.New(t)
 	s := serve(t, ns, "server", testnet.Server)
 	// The kernel first tries every other port, and searches long where most of them are in TIME_WAIT.
@@ -38,8 +52,7 @@ func TestARingThatIsTooSmallLosesDetailsButNoTotals(t *testing.T) {
 	s.calls(t, "client", lossyConnects, lossyRefused)
 	time.Sleep(200 * time.Millisecond) // even if the client was quicker
 	stopAll(t, ps)
-	t.Run("report", func(t *testing.T) { reportHasAll(t, s, ps[0].document(t)) })
-	t.Run("trace", func(t *testing.T) { traceHasAll(t, ps[1]) })
+	return s, ps
 }
 
 func reportHasAll(t *testing.T, s *server, d object) {

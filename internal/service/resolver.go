@@ -25,6 +25,10 @@ type Resolver struct {
 	offline bool
 	max     int
 	entries map[event.Identity]*entry
+	recent  [8]struct {
+		owner event.Owner
+		entry *entry
+	}
 	cgroups cgroups
 	inspect *inspector
 	// pidsFree is how many slots the sets of pids may still take, all together.
@@ -69,6 +73,10 @@ func NewResolver(opts Options) *Resolver {
 //
 // An identity that is new is looked up in /proc; one that is known costs one map look-up and no allocation.
 func (r *Resolver) See(o *event.Owner) *Service {
+	near := &r.recent[o.PID%uint32(len(r.recent))]
+	if near.entry != nil && near.owner == *o && near.entry.PID == o.PID { // events come in runs
+		return &near.entry.Service
+	}
 	e, ok := r.entries[o.Identity()]
 	if !ok {
 		return r.meet(o)
@@ -76,6 +84,7 @@ func (r *Resolver) See(o *event.Owner) *Service {
 	if o.PID != e.PID && o.PID != 0 {
 		r.changePID(e, o)
 	}
+	near.owner, near.entry = *o, e
 	return &e.Service
 }
 
