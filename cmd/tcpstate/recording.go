@@ -19,21 +19,20 @@ import (
 
 // recording is the tap on a stream: what passes is kept in a file. A nil one keeps nothing.
 type recording struct {
+	path   string
+	force  bool
 	file   *os.File
 	writer *capture.Writer
 	err    error
 }
 
-// newRecording makes the file. Nothing is in it before the stream begins.
+// newRecording finds at once that there is such a file already. It is made when tracing begins: a trace that cannot even
+// start costs no older capture, and leaves no empty one.
 func newRecording(path string, force bool) (*recording, error) {
-	f, err := capture.Create(path, force)
-	if errors.Is(err, os.ErrExist) {
-		return nil, failure{fmt.Errorf("%w (--force overwrites it)", err)}
+	if _, err := os.Lstat(path); err == nil && !force {
+		return nil, failure{fmt.Errorf("%s exists: give another name, or --force to replace it", path)}
 	}
-	if err != nil {
-		return nil, failure{err}
-	}
-	return &recording{file: f}, nil
+	return &recording{path: path, force: force}, nil
 }
 
 // begin writes what is known when tracing begins.
@@ -44,6 +43,9 @@ func (r *recording) begin(l *live) error {
 	h, err := header(l, opening{}, l.window().Start)
 	if err != nil {
 		return failure{err}
+	}
+	if r.file, err = capture.Create(r.path, r.force); err != nil {
+		return failure{fmt.Errorf("write capture: %w", err)}
 	}
 	r.writer, err = capture.NewWriter(r.file, h, capture.Options{})
 	return asFailure(err)
