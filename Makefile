@@ -23,8 +23,10 @@ FORMAT_NEEDS := $(CLANG_FORMAT):clang-format-14
 KERNELS_NEEDS := qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm \
 	cpio:cpio xz:xz-utils zstd:zstd
 
+ANALYSIS_NEEDS := node:nodejs npm:npm
+
 C_FILES := $(wildcard bpf/*.c bpf/*.h)
-SCRIPTS := $(shell grep -rlE '^\#!.*sh$$' .ci clients kernels tools)
+SCRIPTS := $(shell grep -rlE '^\#!.*sh$$' .ci analysis clients kernels tools)
 GENERATED := internal/tracer/bpf_bpfel.go internal/tracer/bpf_bpfel.o
 GOLANGCI := go tool -modfile=tools/go.mod golangci-lint
 # Excluded: a comma and the word done where they are meant, and that ash is checked as dash.
@@ -35,7 +37,7 @@ BENCHTIME ?= 1s
 PAIRS ?= 5
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: help build demo test test-clients test-kernels fuzz bench generate check-generated format lint check \
+.PHONY: help build demo test test-clients check-analysis test-kernels fuzz bench generate check-generated format lint check \
 	packages clean need-go
 
 help: ## List the targets
@@ -55,6 +57,10 @@ test: need-go ## Run the tests; as root, or with EXEC=sudo, also those that trac
 test-clients: build ## Run real clients against real servers, pooled and not, as root; installs what is missing
 	$(SUDO) env PATH="$$PATH" TCPSTATE_MUST_TRACE="$${TCPSTATE_MUST_TRACE:-}" \
 		clients/run --tool $(abspath $(BINARY)) $(if $(CASES),--run '$(CASES)')
+
+check-analysis: need-go ## Do what docs/analysis.md shows with the real DuckDB, from npm, and compare
+	@tools/need --install $(ANALYSIS_NEEDS)
+	analysis/run
 
 test-kernels: need-go ## Run the tests that trace on Linux 5.10 to the newest, amd64 and arm64, emulated
 	@tools/need --install $(KERNELS_NEEDS)
@@ -109,7 +115,7 @@ lint: need-go ## Check formats, arrows between packages and usual mistakes; at f
 check: lint check-generated test ## All that must pass before a commit
 
 packages: ## Install, as root, the Debian packages that the other targets need
-	@tools/need --install $(GENERATE_NEEDS) $(FORMAT_NEEDS) $(KERNELS_NEEDS) shellcheck:shellcheck
+	@tools/need --install $(GENERATE_NEEDS) $(FORMAT_NEEDS) $(KERNELS_NEEDS) $(ANALYSIS_NEEDS) shellcheck:shellcheck
 
 clean: ## Remove what the targets have built
 	rm -f $(BINARY)

@@ -221,7 +221,8 @@ func (r *replay) end(*taker) (*ending, error) {
 	if r.begins != 0 && !r.census && !last.Snapshot {
 		f.TimeWait = nil // nobody knows how many there were when the window began
 	}
-	f.Source, f.Damage = r.source(), r.damage
+	f.Source = r.source()
+	f.Damage.Join(&r.damage) // a capture that was made of one has what was wrong with that
 	f.Excluded += r.excluded
 	if r.added != "" {
 		f.Filter = joined(f.Filter, r.added)

@@ -29,7 +29,7 @@ type Mapper struct {
 	mac   hash.Hash
 	sum   [sha256.Size]byte
 	input [32]byte
-	half  [3]byte // number and input of a round
+	half  [3]byte                   // number and input of a round
 	addrs map[netip.Addr]netip.Addr // those of late
 	comms map[event.Comm]event.Comm
 	texts map[text]string

@@ -29,6 +29,16 @@ func (d *Damage) Add(where string, missing uint64, unknown bool) {
 	d.Unknown = d.Unknown || unknown
 }
 
+// Join adds all of o.
+func (d *Damage) Join(o *Damage) {
+	for _, p := range o.Places {
+		d.Add(p, 0, false)
+	}
+	d.More += o.More
+	d.EventsMissing += o.EventsMissing
+	d.Unknown = d.Unknown || o.Unknown
+}
+
 // CaptureDamage is what is wrong with the capture that a report is made from.
 type CaptureDamage struct {
 	Places        []string `json:"places"`
