@@ -131,15 +131,16 @@ type recorder struct {
 // watch starts to keep ns's events.
 func (t *trace) watch(ns *testnet.Namespace) *recorder {
 	r := &recorder{trace: t, ns: ns, patience: testnet.Patience, held: timeWaits{}}
-	f, err := ns.Hold()
-	if err != nil {
+	t.mu.Lock()
+	t.recorders[ns.Inode()] = r // at once, for the trace is running
+	t.mu.Unlock()
+	var err error
+	if r.space, err = ns.Hold(); err != nil {
 		panic(err)
 	}
-	r.space = f
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.spaces = append(t.spaces, f)
-	t.recorders[ns.Inode()] = r
+	t.spaces = append(t.spaces, r.space)
 	return r
 }
 

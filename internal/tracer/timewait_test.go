@@ -57,7 +57,7 @@ func TestTimeWaitsEqualTheKernels(t *testing.T) {
 					t.Errorf("no TIME_WAIT was %s", cause)
 				}
 			}
-			// A tracepoint does not always call its programs.
+			// Some kernels call no program in a softirq that interrupts pid 1.
 			if before.Repaired > uint64(made)/5000 {
 				t.Errorf("a census had to repair: %+v", before)
 			}
