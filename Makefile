@@ -32,6 +32,7 @@ GOLANGCI := go tool -modfile=tools/go.mod golangci-lint
 # Excluded: a comma and the word done where they are meant, and that ash is checked as dash.
 SHELLCHECK := shellcheck --severity=warning --exclude=SC1010,SC2054,SC2187
 FUZZTIME ?= 10s
+FUZZ ?= .
 BENCHTIME ?= 1s
 # How often the host is measured with tracing and without.
 PAIRS ?= 5
@@ -66,10 +67,10 @@ test-kernels: need-go ## Run the tests that trace on Linux 5.10 to the newest, a
 	@tools/need --install $(KERNELS_NEEDS)
 	kernels/run
 
-fuzz: need-go ## Fuzz each decoder and parser for FUZZTIME
-	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | while IFS=: read -r file name; do
+fuzz: need-go ## Fuzz each decoder and parser for FUZZTIME; those in the folder FUZZ
+	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' $(FUZZ) | while IFS=: read -r file name; do
 		echo "$$file: $${name#func }"
-		go test -run '^$$' -fuzz "^$${name#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"
+		go test -run '^$$' -fuzz "^$${name#func }$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"
 	done
 
 bench: need-go ## Print what it costs beside the limits; as root also what tracing takes from the host
