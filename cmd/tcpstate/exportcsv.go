@@ -108,7 +108,10 @@ func (c *csvWriter) value(b []byte) int {
 		return c.object(b)
 	}
 	n := text(b)
-	if n == 0 {
+	switch {
+	case n == 0 && len(b) > 0 && b[0] == '"':
+		return -1 // no end
+	case n == 0:
 		n = bytes.IndexAny(b, ",}")
 	}
 	if column, ok := c.column[string(c.path)]; ok && n > 0 {
