@@ -69,7 +69,11 @@ func (r *flightRecorder) see(e *event.Event, _ *service.Service) {
 		return
 	}
 	r.all.Observe(e)
-	r.recent.Observe(e)
+	late := *e
+	if (e.Kind == event.Close || e.Kind == event.TimeWait) && e.Lifetime >= 0 { // as seen from that window
+		late.Preexisting, late.InCensus = e.UnixNano-e.Lifetime.Nanoseconds() < r.recent.Window().Start, false
+	}
+	r.recent.Observe(&late)
 }
 
 func (r *flightRecorder) set(s *host.Settings) {
@@ -96,12 +100,27 @@ func (r *flightRecorder) look(*live) {
 	}
 }
 
+// finish puts aside what still waits for what comes after it, when the recording has ended.
+func (r *flightRecorder) finish() {
+	if r == nil || r.due.IsZero() {
+		return
+	}
+	folder, err := r.series.recorder.Link(r.dir, incidentName())
+	if err != nil {
+		r.e.say("put aside what led to %s: %v", r.why, err)
+		return
+	}
+	r.e.say("%s: kept in %s", r.why, folder)
+}
+
+func incidentName() string { return "incident-" + time.Now().UTC().Format("20060102T150405Z") }
+
 func (r *flightRecorder) putAside() {
 	if r.kept++; r.kept > r.most {
 		r.e.say("%s: not put aside, there are %d incidents already (--incidents)", r.why, r.most)
 		return
 	}
-	name := "incident-" + time.Now().UTC().Format("20060102T150405Z")
+	name := incidentName()
 	folder, err := r.series.recorder.Keep(r.dir, name)
 	if err != nil {
 		r.e.say("put aside %s: %v", filepath.Join(r.dir, name), err)
@@ -145,7 +164,11 @@ func (r *flightRecorder) read() {
 	}
 	s.Exhausted, s.Failed = exhausted-min(r.told, exhausted), failed-min(r.failed, failed)
 	r.told, r.failed = exhausted, failed
-	if recent := r.recent.Window(); recent.Seconds() >= judged.Seconds() {
+	recent := r.recent.Window()
+	if time.Since(time.Unix(0, recent.End)) > judged {
+		s.Verdicts, s.OpenedPerSecond = nil, 0 // nothing has happened since
+	}
+	if recent.Seconds() >= judged.Seconds() {
 		s.Verdicts, s.OpenedPerSecond = judge(r.recent)
 		r.recent = churn.New(churn.Options{Start: recent.End, MaxRows: flightRows})
 	}

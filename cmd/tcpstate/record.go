@@ -41,7 +41,7 @@ const maxCapture = 1 << 44
 
 func newRecord(e *env) *cobra.Command {
 	f := recordFlags{
-		maxSize: size{max: maxCapture}, rotateSize: size{min: 64 << 10, max: maxCapture}, after: duration{time.Minute},
+		maxSize: size{min: 4 * minRotate, max: maxCapture}, rotateSize: size{min: minRotate, max: maxCapture}, after: duration{time.Minute},
 		incidents: number{n: 20, min: 1, max: 1 << 20},
 	}
 	cmd := &cobra.Command{
@@ -87,6 +87,9 @@ func (f *recordFlags) check() error {
 	if f.path == "" {
 		return errors.New("--write is missing: write -w FILE.tcps, or -w DIR/ for segments")
 	}
+	if f.path == "-" {
+		return errors.New("--write: a capture goes to a file, not to standard output: write -w FILE.tcps, or -w DIR/")
+	}
 	if !f.inFolder() {
 		for _, x := range []struct {
 			name string
@@ -123,6 +126,7 @@ const (
 	keepSegments = 10
 	// defaultRotate is how large segments are where nothing else is said.
 	defaultRotate = 64 << 20
+	minRotate     = 64 << 10
 )
 
 func (f *recordFlags) options() recorder.Options {
@@ -131,13 +135,13 @@ func (f *recordFlags) options() recorder.Options {
 		MaxSize: uint64(f.maxSize.bytes), MaxAge: f.maxAge.Duration,
 	}
 	if f.keep.Duration > 0 {
-		o.RotateEvery, o.MaxAge = f.keep.Duration/keepSegments, f.keep.Duration
+		o.RotateEvery, o.MaxAge = f.keep.Duration/keepSegments, f.keep.Duration+f.after.Duration+2*lookEvery
 	}
 	if o.RotateSize == 0 {
 		o.RotateSize = defaultRotate
-		if o.MaxSize > 0 {
-			o.RotateSize = max(min(o.RotateSize, o.MaxSize/4), 64<<10)
-		}
+	}
+	if o.MaxSize > 0 {
+		o.RotateSize = max(min(o.RotateSize, o.MaxSize/4), minRotate)
 	}
 	return o
 }
@@ -191,6 +195,7 @@ func record(ctx context.Context, l *live, p *progress, flight *flightRecorder) e
 	err := l.run(ctx, t)
 	if err == nil {
 		_, err = l.end(t)
+		flight.finish()
 	}
 	p.end()
 	l.footer(p.e)

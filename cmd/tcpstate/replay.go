@@ -108,6 +108,9 @@ func (r *replay) run(ctx context.Context, t *taker) error {
 			return err
 		}
 	}
+	if ctx.Err() != nil && r.options.Follow == nil { // a part of a capture is no result
+		return failure{fmt.Errorf("interrupted while reading %s", r.source())}
+	}
 	return nil
 }
 
@@ -217,6 +220,9 @@ func (r *replay) end(*taker) (*ending, error) {
 	f := &last.Facts
 	if until := r.options.Until; until != 0 && until < last.End {
 		last.End, last.Snapshot = until, false
+	}
+	if w := r.window(); (r.options.Since != 0 || r.options.Until != 0) && last.End <= w.Start {
+		return nil, failure{fmt.Errorf("%s: nothing was recorded in the period that --since and --until ask for", r.source())}
 	}
 	if r.begins != 0 && !r.census && !last.Snapshot {
 		f.TimeWait = nil // nobody knows how many there were when the window began

@@ -35,7 +35,13 @@ func (s *series) begin(l *live) error {
 		}
 		return json.Marshal(last)
 	}
-	s.options.Checkpoint = l.tracer.Checkpoint
+	s.options.Checkpoint = func(emit func(*event.Event)) (int64, error) {
+		return l.tracer.Checkpoint(func(e *event.Event) {
+			if l.filter.Match(e, l.services.See(&e.Owner)) {
+				emit(e)
+			}
+		})
+	}
 	s.options.Known = func(settings func(*host.Settings), services func(*capture.Service)) {
 		for _, x := range l.settings.read {
 			settings(x)

@@ -50,6 +50,7 @@ type Recorder struct {
 	stats    capture.Stats // of the segments that are finished
 	fullDisk bool          // the last write failed for want of room
 	gaps     int           // times that this happened
+	tried    int64         // when it was tried last whether there is room again
 }
 
 // segment is one that is finished.
@@ -93,19 +94,22 @@ const (
 
 // open begins a segment.
 func (r *Recorder) open(start int64) error {
-	r.number++
-	h, err := r.o.Header(r.number, start)
+	h, err := r.o.Header(r.number+1, start)
 	if err != nil {
 		return err
 	}
-	name := fmt.Sprintf("%s%s-%04d%s", prefix, time.Unix(0, start).UTC().Format("20060102T150405Z"), r.number, suffix)
-	r.path, r.began = filepath.Join(r.o.Dir, name), start
-	if r.file, err = capture.Create(r.path, false); err != nil {
+	name := fmt.Sprintf("%s%s-%04d%s", prefix, time.Unix(0, start).UTC().Format("20060102T150405Z"), r.number+1, suffix)
+	path := filepath.Join(r.o.Dir, name)
+	f, err := capture.Create(path, false)
+	if err != nil {
 		return err
 	}
-	if r.writer, err = capture.NewWriter(r.file, h, capture.Options{}); err != nil {
-		return errors.Join(err, r.file.Close(), os.Remove(r.path))
+	w, err := capture.NewWriter(f, h, capture.Options{})
+	if err != nil {
+		return errors.Join(err, f.Close(), os.Remove(path))
 	}
+	r.number++
+	r.path, r.began, r.file, r.writer = path, start, f, w
 	return nil
 }
 
@@ -113,6 +117,7 @@ func (r *Recorder) open(start int64) error {
 func (r *Recorder) Event(e *event.Event) {
 	r.now = max(r.now, e.UnixNano)
 	if r.writer == nil {
+		r.stats.Dropped++ // the disk is full
 		return
 	}
 	if r.seam != nil && e.UnixNano > r.seam.until+slack.Nanoseconds() {
@@ -174,24 +179,31 @@ func (r *Recorder) due() bool {
 
 // Rotate ends the segment and begins the next one, with all that exists.
 func (r *Recorder) Rotate() error {
+	if r.writer == nil {
+		return r.retry()
+	}
+	began := time.Now()
 	if err := r.finish(r.now); err != nil {
 		return r.failed(err)
 	}
 	r.prune()
-	return r.resume()
+	if err := r.resume(began); err != nil {
+		return r.failed(err)
+	}
+	return nil
 }
 
-// resume begins a segment in the middle of the stream.
-func (r *Recorder) resume() error {
-	s := newSeam()
+// resume begins a segment in the middle of the stream, all of which has been taken up to the time drained.
+func (r *Recorder) resume(drained time.Time) error {
 	if err := r.open(r.now); err != nil {
-		return r.failed(err)
+		return err
 	}
 	var errs []error
 	r.o.Known(
 		func(x *host.Settings) { errs = append(errs, r.writer.Settings(x)) },
 		func(x *capture.Service) { errs = append(errs, r.writer.Service(x)) },
 	)
+	s := newSeam(time.Since(drained))
 	at, err := r.o.Checkpoint(func(e *event.Event) { s.exists(e, r.writer.Event) })
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return fmt.Errorf("begin segment %s: %w", r.path, err)
@@ -230,19 +242,27 @@ func (r *Recorder) failed(err error) error {
 	if !isFull(err) {
 		return err
 	}
+	r.tried = r.now
 	if r.fullDisk {
 		return nil
 	}
 	r.fullDisk = true
 	r.gaps++
-	return &FullError{Path: r.path, err: err}
+	r.number++ // what comes next does not follow on what was written last
+	return &FullError{Dir: r.o.Dir, err: err}
 }
+
+// retryEvery is how often it is tried whether there is room again.
+const retryEvery = int64(time.Second)
 
 // retry begins a segment again where the disk was full.
 func (r *Recorder) retry() error {
+	if r.now-r.tried < retryEvery {
+		return nil
+	}
 	r.prune()
-	if err := r.resume(); err != nil {
-		return err
+	if err := r.resume(time.Now().Add(-time.Second)); err != nil { // nobody knows how much has been taken
+		return r.failed(err)
 	}
 	r.fullDisk = false
 	return nil
@@ -250,12 +270,12 @@ func (r *Recorder) retry() error {
 
 // FullError says that the disk has no room: nothing is recorded until it has. What was written is whole.
 type FullError struct {
-	Path string
-	err  error
+	Dir string
+	err error
 }
 
 func (e *FullError) Error() string {
-	return fmt.Sprintf("%v; %s is whole up to there, and recording goes on when there is room", e.err, e.Path)
+	return fmt.Sprintf("%v; the segments in %s are whole, and recording goes on when there is room", e.err, e.Dir)
 }
 
 func (e *FullError) Unwrap() error { return e.err }
@@ -282,9 +302,15 @@ func (r *Recorder) prune() {
 // Keep makes links to all segments in a new folder of dir, so that they stay when the recorder removes its own. It
 // begins a new segment first, and returns the folder.
 func (r *Recorder) Keep(dir, name string) (string, error) {
-	if err := r.Rotate(); err != nil {
+	var full *FullError
+	if err := r.Rotate(); err != nil && !errors.As(err, &full) { // what there is is kept all the same
 		return "", err
 	}
+	return r.Link(dir, name)
+}
+
+// Link is Keep without the segment that is being written.
+func (r *Recorder) Link(dir, name string) (string, error) {
 	folder := filepath.Join(dir, name)
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return "", err
@@ -322,10 +348,12 @@ func (r *Recorder) Segment() string {
 // Close ends the last segment. end is what its last block says.
 func (r *Recorder) Close(end json.RawMessage) error {
 	if r.writer == nil {
-		return nil
+		return fmt.Errorf("the disk is full: the last %d events are in no segment", r.stats.Dropped)
 	}
 	if r.seam != nil {
 		r.closeSeam()
 	}
-	return errors.Join(r.writer.Close(capture.End{Facts: end}), r.file.Close())
+	err := errors.Join(r.writer.Close(capture.End{Facts: end}), r.file.Close())
+	r.old = append(r.old, segment{path: r.path, size: r.writer.Stats().Bytes, end: r.now})
+	return err
 }

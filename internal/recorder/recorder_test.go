@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,7 +33,9 @@ type world struct {
 func newWorld(t *testing.T, o Options) *world {
 	t.Helper()
 	w := &world{t: t, now: start}
-	o.Dir = t.TempDir()
+	if o.Dir == "" {
+		o.Dir = t.TempDir()
+	}
 	o.Header = func(_ int, at int64) (capture.Header, error) { return capture.Header{WindowStart: at}, nil }
 	o.End = func(int64) (json.RawMessage, error) { return json.RawMessage("{}"), nil }
 	o.Known = func(settings func(*host.Settings), services func(*capture.Service)) {
@@ -240,5 +243,66 @@ func TestWhatIsKeptOutlivesItsSegments(t *testing.T) {
 	}
 	if err := w.Close(nil); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A flight recorder outlives a full disk: it says so once, keeps what there is, counts what is missing, and goes on when
+// there is room.
+func TestAFullDiskIsOutlived(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tcpstate-test", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Skipf("mount needs root: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	filler := filepath.Join(dir, "filler")
+	w := newWorld(t, Options{Dir: dir, RotateEvery: time.Minute})
+	w.happens(event.Connect, 1, 0)
+	if err := os.WriteFile(filler, make([]byte, 44<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	for port := range uint16(20) { // random ports do not compress
+		for i := range uint16(4000) {
+			w.happens(event.Connect, 1000+port*7919+i*3571, time.Millisecond)
+		}
+		for range 3 {
+			w.now += int64(time.Second)
+			err := w.Tick(time.Unix(0, w.now))
+			if full := (*FullError)(nil); errors.As(err, &full) {
+				told++
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(5 * time.Millisecond) // the writer is another goroutine
+		}
+	}
+	if told != 1 || w.writer != nil {
+		t.Fatalf("told %d times that the disk is full, want once", told)
+	}
+	w.happens(event.Connect, 2, 0)
+	if st, gaps := w.Stats(); st.Dropped == 0 || gaps != 1 {
+		t.Errorf("%d dropped, %d gaps", st.Dropped, gaps)
+	}
+	if _, err := w.Keep(t.TempDir(), "incident"); err != nil && !errors.Is(err, syscall.EXDEV) { // another file system
+		t.Errorf("put aside with a full disk: %v", err)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	w.now += int64(2 * time.Second)
+	w.tick()
+	if w.writer == nil {
+		t.Fatal("there is room, and nothing is recorded")
+	}
+	w.happens(event.Connect, 3, time.Second)
+	if err := w.Close(json.RawMessage("{}")); err != nil {
+		t.Fatal(err)
+	}
+	files := w.files()
+	if got := read(t, files[len(files)-1]); !slices.Equal(got, []string{"connect 3"}) {
+		t.Errorf("the segment after the gap has %q", got)
+	}
+	if w.number < 3 { // the gap has a number of its own, so that nobody reads on across it
+		t.Errorf("segment number %d, want 3 at least", w.number)
 	}
 }

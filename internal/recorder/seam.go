@@ -13,7 +13,8 @@ type seam struct {
 	at, until int64 // when the checkpoint began, and when it was over, Unix nanoseconds
 	seed      maphash.Seed
 	listed    map[uint64]struct{}     // what was in it, by hash
-	young     map[uint64]*event.Event // timewait sockets that may have begun after it did
+	young     map[uint64]*event.Event // what may have begun after all before it was taken: its beginning may still come
+	horizon   time.Duration           // as old at most is what is young
 	begun     map[uint64]struct{}     // what has begun since
 }
 
@@ -24,9 +25,11 @@ const (
 	slack          = 50 * time.Millisecond
 )
 
-func newSeam() *seam {
+// newSeam makes one for a checkpoint that begins so long after all that had happened was taken.
+func newSeam(since time.Duration) *seam {
 	return &seam{
-		seed: maphash.MakeSeed(), listed: make(map[uint64]struct{}), young: make(map[uint64]*event.Event),
+		horizon: since + 2*time.Second,
+		seed:    maphash.MakeSeed(), listed: make(map[uint64]struct{}), young: make(map[uint64]*event.Event),
 		begun: make(map[uint64]struct{}),
 	}
 }
@@ -46,7 +49,7 @@ func (s *seam) exists(e *event.Event, emit func(*event.Event)) {
 	wait := e.NewState == event.TimeWaitState
 	k := s.key(e, wait)
 	s.listed[k] = struct{}{}
-	if wait && (e.Remaining < 0 || e.Remaining > timeWaitLength-2*time.Second) {
+	if wait && (e.Remaining < 0 || e.Remaining > timeWaitLength-s.horizon) || !wait && e.Lifetime >= 0 && e.Lifetime < s.horizon {
 		young := *e
 		s.young[k] = &young
 		return
@@ -58,23 +61,32 @@ func (s *seam) exists(e *event.Event, emit func(*event.Event)) {
 func (s *seam) pass(e *event.Event, emit func(*event.Event)) {
 	switch e.Kind {
 	case event.Connect, event.Accept:
-		s.begun[s.key(e, false)] = struct{}{}
+		k := s.key(e, false)
+		delete(s.young, k) // its beginning is this
+		s.begun[k] = struct{}{}
 	case event.TimeWait:
+		s.wasThere(s.key(e, false), emit)
 		s.end(e, s.key(e, false), event.Established, emit)
 		k := s.key(e, true)
 		delete(s.young, k) // its beginning is this
 		s.begun[k] = struct{}{}
 	case event.Close:
+		s.wasThere(s.key(e, false), emit)
 		s.end(e, s.key(e, false), event.Established, emit)
 	case event.TimeWaitEnd:
 		k := s.key(e, true)
-		if y := s.young[k]; y != nil { // it was there all the time
-			emit(y)
-			delete(s.young, k)
-		}
+		s.wasThere(k, emit)
 		s.end(e, k, event.TimeWaitState, emit)
 	}
 	emit(e)
+}
+
+// wasThere hands on what was held back and ends now: it was there all the time.
+func (s *seam) wasThere(k uint64, emit func(*event.Event)) {
+	if y := s.young[k]; y != nil {
+		emit(y)
+		delete(s.young, k)
+	}
 }
 
 // end makes up for what ended before the checkpoint came to it, and had begun before.

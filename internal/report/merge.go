@@ -24,7 +24,7 @@ func Merge(parts []*Document) *Document {
 		m.add(d)
 	}
 	m.Host = Host{Name: strings.Join(names, ", "), Kernel: oneOf(parts, func(d *Document) string { return d.Host.Kernel }), Source: fmt.Sprintf("%d recordings", len(parts)), Hooks: []string{}}
-	m.Filter.Expression = parts[0].Filter.Expression
+	m.Filter.Expression = oneOf(parts, func(d *Document) string { return d.Filter.Expression })
 	sortByHarm(m.Destinations)
 	slices.SortStableFunc(m.Findings, func(a, b Finding) int { return cmp.Compare(weight(a.Severity), weight(b.Severity)) })
 	if n := len(m.Findings); n > maxFindings {
@@ -89,6 +89,9 @@ func (d *Document) add(o *Document) {
 	d.FindingsOmitted += o.FindingsOmitted
 	d.Destinations = append(d.Destinations, o.Destinations...)
 	d.DestinationsOmitted += o.DestinationsOmitted
+	if d.Ports == nil && o.Ports != nil {
+		d.Ports = []Port{} // observed, and none
+	}
 	d.Ports = append(d.Ports, o.Ports...)
 	d.PortsOmitted += o.PortsOmitted
 	d.BindFailures = append(d.BindFailures, o.BindFailures...)

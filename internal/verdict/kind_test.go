@@ -45,7 +45,7 @@ func TestWhatIsRecognisedBesideTheVerdict(t *testing.T) {
 			for i := range 381 {
 				tr.leaked(time.Duration(i)*tr.window/400, 1)
 			}
-		}, "app", Unpooled, Leak, "381 connections open at the end of the window"},
+		}, "app", Unpooled, Leak, "of 381 new connections were silent for the second half of their life; 381 are open"},
 		{"leaked in CLOSE_WAIT", func(tr *traffic) {
 			for i := range 200 {
 				tr.leaked(time.Duration(i)*tr.window/210, 1)
@@ -200,7 +200,7 @@ func TestOneAddressFamilyOfANameThatIsRefused(t *testing.T) {
 	}
 	working.workers(1, 200, time.Millisecond, 1)
 	v := surveyed(t, failing, working)
-	if want := "the same service reached 10.0.0.2:5432 200 times: its name has an address (::1) where nobody answers"; v.Kind != DualStack ||
+	if want := "the same service reached 10.0.0.2:5432 200 times, as often as this failed: probably one name with an address of each family"; v.Kind != DualStack ||
 		v.Name != ConnectFailing || v.Evidence[1] != want {
 		t.Errorf("%s, kind %q, %q, want %q", v.Name, v.Kind, v.Evidence, want)
 	}

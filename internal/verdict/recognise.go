@@ -27,8 +27,8 @@ func leaked(r *churn.Row, c conclusion) string {
 	if c != leak {
 		return ""
 	}
-	return fmt.Sprintf("%s open at the end of the window, and nothing was sent on most of them for half of their life",
-		plural(r.Open(), "connection"))
+	return fmt.Sprintf("%d of %s were silent for the second half of their life; %d are open at the end of the window",
+		min(r.Silent, r.Opened), plural(r.Opened, "new connection"), r.Open())
 }
 
 func restarted(r *churn.Row) string {

@@ -53,11 +53,12 @@ func NewSurvey(rows []*churn.Row) *Survey {
 // twin finds the destination that works where r fails, because a name has addresses of both families.
 func (s *Survey) twin(r *churn.Row, f *figures) string {
 	for _, o := range s.opened[port{r.Owner.Identity(), r.Netns, r.Remote.Port()}] {
-		if o.Remote.Addr().Is4() == r.Remote.Addr().Is4() || float64(o.Opened) < twinShare*f.failedElsewhere {
+		opened := float64(o.Opened)
+		if o.Remote.Addr().Is4() == r.Remote.Addr().Is4() || opened < twinShare*f.failedElsewhere || f.failedElsewhere < twinShare*opened {
 			continue
 		}
-		return fmt.Sprintf("the same service reached %s %d times: its name has an address (%s) where nobody answers",
-			o.Remote, o.Opened, r.Remote.Addr())
+		return fmt.Sprintf("the same service reached %s %d times, as often as this failed: probably one name with an address of each family",
+			o.Remote, o.Opened)
 	}
 	return ""
 }

@@ -110,11 +110,11 @@ func closers(r *churn.Row) string {
 // inbound gives a row no name: whether to pool is up to the host that connects. What that host does is evidence.
 func inbound(r *churn.Row, w churn.Window, p *Program) Verdict {
 	f := measure(r, w)
-	if r.Other || f.window < minWindow {
+	if r.Other || Withheld(w) != "" {
 		return Verdict{}
 	}
 	c := rule.apply(&f)
-	if n := c.name(); n != Unpooled && n != UndersizedPool {
+	if n := c.name(); n != Unpooled && n != UndersizedPool || f.unsure(c) != "" {
 		return Verdict{}
 	}
 	v := Verdict{Evidence: []string{
