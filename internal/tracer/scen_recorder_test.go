@@ -22,6 +22,7 @@ type trace struct {
 
 	mu        sync.Mutex
 	recorders map[uint32]*recorder // by the namespace's inode
+	early     []event.Event        // what existed in namespaces that are not watched yet: the census comes at once
 	spaces    []*os.File           // keep the namespaces, so that none takes another's number
 	check     tracer.TimeWaitCheck // the last one while running
 	tier      string               // what TimeWaitTier said then
@@ -81,6 +82,9 @@ func (t *trace) run(tb testing.TB, o tracer.Options, emit func(*event.Event)) {
 func (t *trace) emit(e *event.Event) {
 	t.mu.Lock()
 	r := t.recorders[e.Netns]
+	if r == nil && e.Kind == event.Existing && len(t.early) < mostEarly {
+		t.early = append(t.early, *e)
+	}
 	t.mu.Unlock()
 	if r != nil {
 		r.emit(e)
@@ -128,11 +132,19 @@ type recorder struct {
 	patience time.Duration
 }
 
+// mostEarly bounds what is kept before a namespace is watched.
+const mostEarly = 100_000
+
 // watch starts to keep ns's events.
 func (t *trace) watch(ns *testnet.Namespace) *recorder {
 	r := &recorder{trace: t, ns: ns, patience: testnet.Patience, held: timeWaits{}}
 	t.mu.Lock()
-	t.recorders[ns.Inode()] = r // at once, for the trace is running
+	for i := range t.early {
+		if e := &t.early[i]; e.Netns == ns.Inode() {
+			r.emit(e)
+		}
+	}
+	t.recorders[ns.Inode()] = r
 	t.mu.Unlock()
 	var err error
 	if r.space, err = ns.Hold(); err != nil {
