@@ -92,8 +92,8 @@ func (o *oneNamespace) run(ctx context.Context, t *taker) error {
 	return o.live.run(ctx, &narrow)
 }
 
-func (o *oneNamespace) end(t *taker) (*ending, error) {
-	last, err := o.live.end(t)
+func (o *oneNamespace) end() (*ending, error) {
+	last, err := o.live.end()
 	if err == nil && last.Facts.TimeWait != nil {
 		last.Facts.TimeWait.Kernel = nil // it says nothing about one namespace
 	}

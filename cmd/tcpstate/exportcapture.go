@@ -71,7 +71,7 @@ func (c *captureSink) fact(item *capture.Item) error {
 }
 
 func (c *captureSink) end(r *replay, m *mask) error {
-	last, err := r.end(nil)
+	last, err := r.end()
 	if err != nil {
 		return err
 	}

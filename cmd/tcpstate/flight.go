@@ -9,13 +9,8 @@ import (
 	"github.com/tcpstate/tcpstate/internal/event"
 	"github.com/tcpstate/tcpstate/internal/host"
 	"github.com/tcpstate/tcpstate/internal/recorder"
-	"github.com/tcpstate/tcpstate/internal/service"
 	"github.com/tcpstate/tcpstate/internal/verdict"
 )
-
-var verdictNames = []verdict.Name{
-	verdict.Unpooled, verdict.UndersizedPool, verdict.Pooled, verdict.ConnectFailing, verdict.TooFewToTell,
-}
 
 // flightRecorder puts aside what led to a trigger. A nil one does nothing.
 type flightRecorder struct {
@@ -64,7 +59,7 @@ func (r *flightRecorder) begin(l *live) {
 	r.recent = churn.New(churn.Options{Start: start.Start, MaxRows: flightRows})
 }
 
-func (r *flightRecorder) see(e *event.Event, _ *service.Service) {
+func (r *flightRecorder) see(e *event.Event) {
 	if r == nil || len(r.triggers) == 0 {
 		return
 	}
@@ -83,7 +78,7 @@ func (r *flightRecorder) set(s *host.Settings) {
 }
 
 // look evaluates the triggers, and puts aside what is due.
-func (r *flightRecorder) look(*live) {
+func (r *flightRecorder) look() {
 	if r == nil || time.Since(r.last) < lookEvery {
 		return
 	}

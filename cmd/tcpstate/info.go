@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/tcpstate/tcpstate/internal/capture"
 	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/form"
 	"github.com/tcpstate/tcpstate/internal/report"
 )
 
@@ -226,14 +226,9 @@ func instant(unixNano int64) *string {
 	return &t
 }
 
-func writeInfo(w io.Writer, form string, d *infoDocument) error {
-	if form != "columns" {
-		j := json.NewEncoder(w)
-		j.SetEscapeHTML(false)
-		if form == "jsonpretty" {
-			j.SetIndent("", "  ")
-		}
-		return j.Encode(d)
+func writeInfo(w io.Writer, as string, d *infoDocument) error {
+	if as != "columns" {
+		return form.JSON(w, d, as == "jsonpretty", "write what captures contain")
 	}
 	var b strings.Builder
 	for i := range d.Captures {

@@ -144,7 +144,7 @@ func (l *live) owner(o *event.Owner) *service.Service { return l.services.Servic
 func (l *live) close() error { return asFailure(l.tracer.Close()) }
 
 // end reads once more what is set, and what the tracer knows.
-func (l *live) end(*taker) (*ending, error) {
+func (l *live) end() (*ending, error) {
 	last, err := l.soFar(l.tracer.Window().End)
 	if err != nil {
 		return nil, err

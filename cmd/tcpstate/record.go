@@ -19,6 +19,7 @@ import (
 	"github.com/tcpstate/tcpstate/internal/host"
 	"github.com/tcpstate/tcpstate/internal/recorder"
 	"github.com/tcpstate/tcpstate/internal/service"
+	"github.com/tcpstate/tcpstate/internal/verdict"
 )
 
 type recordFlags struct {
@@ -187,14 +188,14 @@ func runRecord(e *env, f *recordFlags) error {
 // record runs the stream past its tap to the end.
 func record(ctx context.Context, l *live, p *progress, flight *flightRecorder) error {
 	t := &taker{
-		event:    func(e *event.Event, s *service.Service) { flight.see(e, s) },
+		event:    func(e *event.Event, _ *service.Service) { flight.see(e) },
 		settings: func(s *host.Settings) { flight.set(s) },
-		idle:     func() { p.tell(l); flight.look(l) },
+		idle:     func() { p.tell(l); flight.look() },
 	}
 	flight.begin(l)
 	err := l.run(ctx, t)
 	if err == nil {
-		_, err = l.end(t)
+		_, err = l.end()
 		flight.finish()
 	}
 	p.end()
@@ -252,7 +253,7 @@ func onUser1() <-chan os.Signal {
 
 func verdictWords() []string {
 	words := []string{}
-	for _, n := range verdictNames {
+	for _, n := range verdict.Names() {
 		words = append(words, string(n))
 	}
 	slices.Sort(words)

@@ -212,7 +212,7 @@ func (r *replay) close() error {
 
 // end is what the last file says. One without an end, or that is not read to it, has what was known at its beginning: no
 // settings in the end, and TIME_WAITs that are counted by their beginnings and ends only.
-func (r *replay) end(*taker) (*ending, error) {
+func (r *replay) end() (*ending, error) {
 	last := r.last
 	if last == nil {
 		last = &ending{End: r.latest, Facts: r.segments[len(r.segments)-1].began.Facts}

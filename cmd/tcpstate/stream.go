@@ -17,8 +17,8 @@ type stream interface {
 	window() churn.Window
 	// run hands everything to t, until ctx or the stream ends.
 	run(ctx context.Context, t *taker) error
-	// end hands t the last settings, and says what is known when everything was handed on.
-	end(t *taker) (*ending, error)
+	// end hands on the last settings, and says what is known when everything was handed on.
+	end() (*ending, error)
 	// footer says on standard error what is missing.
 	footer(*env)
 	// owner finds a service.
@@ -76,7 +76,7 @@ func reported(ctx context.Context, s stream, o churn.Options) (*report.Document,
 	if err := s.run(ctx, t); err != nil {
 		return nil, err
 	}
-	last, err := s.end(t)
+	last, err := s.end()
 	if err != nil {
 		return nil, err
 	}

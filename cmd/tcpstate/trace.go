@@ -108,7 +108,7 @@ func traceOne(ctx context.Context, e *env, src stream, alert func(churn.Alert), 
 	err := src.run(ctx, t)
 	write(lines.Flush())
 	if err == nil {
-		_, err = src.end(t)
+		_, err = src.end()
 	}
 	src.footer(e)
 	return err

@@ -3,9 +3,6 @@ package capture
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/tcpstate/tcpstate/internal/event"
@@ -111,28 +108,7 @@ func parsePorts(list *string) (*host.PortSet, error) {
 	if list == nil {
 		return nil, nil
 	}
-	set := new(host.PortSet)
-	if *list == "" {
-		return set, nil
-	}
-	for part := range strings.SplitSeq(*list, ",") {
-		first, last, isRange := strings.Cut(part, "-")
-		if !isRange {
-			last = first
-		}
-		low, err := strconv.ParseUint(first, 10, 16)
-		if err != nil {
-			return nil, fmt.Errorf("%.20q is no port", first)
-		}
-		high, err := strconv.ParseUint(last, 10, 16)
-		if err != nil {
-			return nil, fmt.Errorf("%.20q is no port", last)
-		}
-		for port := low; port <= high; port++ {
-			set.Add(uint16(port))
-		}
-	}
-	return set, nil
+	return host.ParsePorts(*list)
 }
 
 // serviceJSON is Service as it is in a file.

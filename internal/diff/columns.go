@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/tcpstate/tcpstate/internal/form"
 	"github.com/tcpstate/tcpstate/internal/report"
 )
 
@@ -105,7 +106,7 @@ func (d *Document) omitted() string {
 			all = append(all, fmt.Sprintf("%d %s", part.n, part.what))
 		}
 	}
-	rows := counted(uint64(d.RowsOmitted), "row")
+	rows := form.Count(uint64(d.RowsOmitted), "row")
 	return rows + " not shown (--all, --limit 0). In all: " + strings.Join(all, ", ") + "."
 }
 

@@ -4,10 +4,9 @@
 package diff
 
 import (
-	"encoding/json"
-	"fmt"
 	"io"
 
+	"github.com/tcpstate/tcpstate/internal/form"
 	"github.com/tcpstate/tcpstate/internal/report"
 )
 
@@ -171,13 +170,5 @@ type Ports struct {
 
 // WriteJSON writes d as one JSON document and a newline, on one line or indented.
 func WriteJSON(w io.Writer, d *Document, indent bool) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	if indent {
-		e.SetIndent("", "  ")
-	}
-	if err := e.Encode(d); err != nil {
-		return fmt.Errorf("write comparison: %w", err)
-	}
-	return nil
+	return form.JSON(w, d, indent, "write comparison")
 }

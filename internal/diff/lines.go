@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/tcpstate/tcpstate/internal/form"
 	"github.com/tcpstate/tcpstate/internal/report"
 )
 
@@ -34,7 +35,7 @@ func (r *Row) lines() []line {
 	l.number("exchanges/s", "", func(f *Figures) *report.Decimal { return f.ExchangeRate })
 	l.number("exchanges/connection", "", func(f *Figures) *report.Decimal { return f.PerConnection })
 	l.text("a pool would save", "", func(f *Figures) string { return share(f.Avoidable) })
-	l.text("open at most", "", func(f *Figures) string { return commas(strconv.FormatUint(f.Open.Peak, 10)) })
+	l.text("open at most", "", func(f *Figures) string { return form.Commas(strconv.FormatUint(f.Open.Peak, 10)) })
 	l.text("lifetime, median", "", func(f *Figures) string { return length(f.Lifetime.P50) })
 	l.number("TIME_WAIT entered/s", TimeWaitFigure, func(f *Figures) *report.Decimal { return f.TimeWait.EnteredRate })
 	l.text("TIME_WAIT held", "", func(f *Figures) string { return held(f.TimeWait.Now) })
@@ -116,7 +117,7 @@ func held(n *uint64) string {
 	if n == nil {
 		return "-"
 	}
-	return commas(strconv.FormatUint(*n, 10))
+	return form.Commas(strconv.FormatUint(*n, 10))
 }
 
 // untilExhausted is "never" where it is known that the ports last.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/form"
 	"github.com/tcpstate/tcpstate/internal/report"
 )
 
@@ -93,10 +94,10 @@ func (d *Document) note(before, after *report.Document, others int) {
 		report *report.Document
 	}{{"BEFORE", b, before}, {"AFTER", a, after}} {
 		if n := s.source.EventsMissing; !s.source.TotalsExact && n != nil {
-			add("%s lacks %s at most: what they could explain is called the same", s.name, counted(*n, "event"))
+			add("%s lacks %s at most: what they could explain is called the same", s.name, form.Count(*n, "event"))
 		}
 		if n := s.report.DestinationsOmitted; n > 0 {
-			add("%s leaves out %s (--limit)", s.name, counted(uint64(n), "row"))
+			add("%s leaves out %s (--limit)", s.name, form.Count(uint64(n), "row"))
 		}
 	}
 	if others > 0 {
@@ -158,21 +159,6 @@ func shorten(s string, width int) string {
 	return string(r[:(width-1)/2]) + "…" + string(r[len(r)-width/2:])
 }
 
-func counted(n uint64, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return commas(strconv.FormatUint(n, 10)) + " " + noun + "s"
-}
-
-// commas puts one between thousands.
-func commas(digits string) string {
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
-
 // number writes v, not negative, in three digits or so.
 func number(v float64) string {
 	switch {
@@ -181,7 +167,7 @@ func number(v float64) string {
 	case v >= 1e15:
 		return strconv.FormatFloat(v, 'e', 2, 64)
 	case v >= 99.95:
-		return commas(strconv.FormatFloat(v, 'f', 0, 64))
+		return form.Commas(strconv.FormatFloat(v, 'f', 0, 64))
 	case v >= 9.995:
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	case v >= 0.005:

@@ -1,10 +1,11 @@
 package doctor
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/tcpstate/tcpstate/internal/form"
 )
 
 // Options choose how columns are written.
@@ -29,15 +30,7 @@ var colors = map[Status]string{OK: green, Unknown: yellow, Warning: yellow, Crit
 
 // WriteJSON writes d as one JSON document and a newline, on one line or indented.
 func WriteJSON(w io.Writer, d *Document, indent bool) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	if indent {
-		e.SetIndent("", "  ")
-	}
-	if err := e.Encode(d); err != nil {
-		return fmt.Errorf("write audit: %w", err)
-	}
-	return nil
+	return form.JSON(w, d, indent, "write audit")
 }
 
 // WriteColumns writes d for people.
@@ -67,10 +60,10 @@ func (c *Counts) String() string {
 		what string
 	}{{c.Critical, "critical"}, {c.Unknown, "unknown"}, {c.Info, "for information"}, {c.OK, "ok"}} {
 		if part.n > 0 {
-			parts = append(parts, grouped(part.n)+" "+part.what)
+			parts = append(parts, form.Grouped(part.n)+" "+part.what)
 		}
 		if part.what == "critical" && c.Warning > 0 {
-			parts = append(parts, count(c.Warning, "warning"))
+			parts = append(parts, form.Count(c.Warning, "warning"))
 		}
 	}
 	return strings.Join(parts, ", ")
@@ -116,7 +109,7 @@ func were(n int) string {
 	if n == 1 {
 		return "1 check is"
 	}
-	return grouped(n) + " checks are"
+	return form.Grouped(n) + " checks are"
 }
 
 // indent is what the lines below a check's first begin with.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/tcpstate/tcpstate/internal/form"
 	"github.com/tcpstate/tcpstate/internal/host"
 )
 
@@ -124,26 +125,6 @@ func errorOf[T any](f host.Fact[T]) error {
 	return f.Err
 }
 
-// count writes "1 port" or "1,234 ports".
-func count[N int | int64](n N, noun string) string {
-	switch {
-	case n == 1:
-		return "1 " + noun
-	case strings.HasSuffix(noun, "s"):
-		return grouped(n) + " " + noun + "es"
-	}
-	return grouped(n) + " " + noun + "s"
-}
-
-// grouped puts a comma between thousands.
-func grouped[N int | int64](n N) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
 // percent writes a part of a whole.
 func percent(part, whole int) string {
 	if whole <= 0 {
@@ -157,5 +138,5 @@ func list(items []string, show int) string {
 	if len(items) <= show {
 		return strings.Join(items, ", ")
 	}
-	return fmt.Sprintf("%s and %s more", strings.Join(items[:show], ", "), grouped(len(items)-show))
+	return fmt.Sprintf("%s and %s more", strings.Join(items[:show], ", "), form.Grouped(len(items)-show))
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/tcpstate/tcpstate/internal/form"
 	"github.com/tcpstate/tcpstate/internal/host"
 )
 
@@ -30,8 +31,8 @@ func share(code, name, noun string, used, limit host.Fact[int], largest int, fun
 	if used.Path == "" || limit.Path == "" || used.Err != nil || limit.Err != nil {
 		return unknown(code, source, errorOf(used), errorOf(limit))
 	}
-	c := check(code, grouped(limit.Value), source)
-	c.say("%s on the whole host, %s of the limit.", count(used.Value, noun), percent(used.Value, limit.Value))
+	c := check(code, form.Grouped(limit.Value), source)
+	c.say("%s on the whole host, %s of the limit.", form.Count(used.Value, noun), percent(used.Value, limit.Value))
 	if s := level(used.Value, limit.Value); s != OK {
 		c.raise(s, "At the limit %s.", harm)
 		if more := min(max(2*limit.Value, 2*used.Value), largest); more > limit.Value {

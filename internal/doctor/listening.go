@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/tcpstate/tcpstate/internal/form"
 	"github.com/tcpstate/tcpstate/internal/host"
 )
 
@@ -35,11 +36,11 @@ func (e *examiner) unseenProcesses() string {
 		return "the processes are not known: " + reason(e.in.ProcessesErr)
 	case p.Denied > 0:
 		return fmt.Sprintf("%s of %s may not be looked at without CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH",
-			grouped(p.Denied), count(p.All, "process"))
+			form.Grouped(p.Denied), form.Count(p.All, "process"))
 	case p.Hidden:
 		return "/proc hides the processes of other users"
 	case p.MoreProcesses > 0:
-		return fmt.Sprintf("%s beyond the bound were not looked at", count(p.MoreProcesses, "process"))
+		return fmt.Sprintf("%s beyond the bound were not looked at", form.Count(p.MoreProcesses, "process"))
 	}
 	return ""
 }
@@ -78,9 +79,9 @@ type use struct {
 
 func (u use) String() string {
 	if u.limit == host.Unlimited {
-		return fmt.Sprintf("%s: %s, no limit", u.who, grouped(u.used))
+		return fmt.Sprintf("%s: %s, no limit", u.who, form.Grouped(u.used))
 	}
-	return fmt.Sprintf("%s: %s of %s (%s)", u.who, grouped(u.used), grouped(u.limit), percent(u.used, u.limit))
+	return fmt.Sprintf("%s: %s of %s (%s)", u.who, form.Grouped(u.used), form.Grouped(u.limit), percent(u.used, u.limit))
 }
 
 // part orders uses, fullest last.
@@ -139,7 +140,7 @@ func (e *examiner) perProcess(code, source, setting, harm string, of func(*host.
 	c := Check{Code: code, Status: OK, Source: source}
 	c.judgeUses(uses, setting, harm)
 	if len(unread) > 0 {
-		c.raise(Unknown, "Of %s it is not known: %s.", count(len(unread), "listening process"), reason(unread[0]))
+		c.raise(Unknown, "Of %s it is not known: %s.", form.Count(len(unread), "listening process"), reason(unread[0]))
 	}
 	e.judgeUnseen(&c, ownerless)
 	return c
@@ -157,7 +158,7 @@ func (c *Check) judgeUses(uses []use, setting, harm string) {
 	c.Set = &set
 	switch s := level(uses[0].used, uses[0].limit); s {
 	case OK:
-		c.say("%s, none near its limit.", count(len(uses), "listening process"))
+		c.say("%s, none near its limit.", form.Count(len(uses), "listening process"))
 	default:
 		c.raise(s, "%s is near its limit: %s. Write the line into the [Service] section of its unit, or close what "+
 			"leaks.",
@@ -176,15 +177,15 @@ func (e *examiner) judgeUnseen(c *Check, ownerless int) {
 		c.say("Nobody listens here.")
 	case why != "" && ownerless > 0:
 		c.partial = c.Status.rank() < Unknown.rank()
-		c.raise(Unknown, "Of %s, %s no process that is seen: %s.", count(listeners, "listening socket"),
+		c.raise(Unknown, "Of %s, %s no process that is seen: %s.", form.Count(listeners, "listening socket"),
 			belongs(ownerless), why)
 	case why != "":
 		c.say("Others that share a socket with them would not be seen: %s.", why)
 	case ownerless > 0 && e.in.Processes.Everywhere:
-		c.say("%s: %s no process, but the kernel.", count(listeners, "listening socket"), belongs(ownerless))
+		c.say("%s: %s no process, but the kernel.", form.Count(listeners, "listening socket"), belongs(ownerless))
 	case ownerless > 0:
 		c.raise(Unknown, "Of %s, %s no process of this pid namespace: what holds them is not known.",
-			count(listeners, "listening socket"), belongs(ownerless))
+			form.Count(listeners, "listening socket"), belongs(ownerless))
 	}
 }
 
@@ -192,7 +193,7 @@ func belongs(n int) string {
 	if n == 1 {
 		return "1 belongs to"
 	}
-	return grouped(n) + " belong to"
+	return form.Grouped(n) + " belong to"
 }
 
 // defaultSomaxconn is SOMAXCONN in include/linux/socket.h since Linux 5.4.
@@ -213,7 +214,7 @@ func (e *examiner) somaxconn() Check {
 	capped := 0
 	for _, l := range e.Sockets.Value.Listeners {
 		backlog, ok := e.Backlogs.Value[l.Inode]
-		switch queue := fmt.Sprintf("%s %s of %s", l.Local, grouped(l.Queue), grouped(backlog)); {
+		switch queue := fmt.Sprintf("%s %s of %s", l.Local, form.Grouped(l.Queue), form.Grouped(backlog)); {
 		case !ok: // it came after
 		case l.Queue > backlog:
 			full = append(full, queue)
@@ -226,7 +227,7 @@ func (e *examiner) somaxconn() Check {
 	}
 	c.say("At most so many connections wait for accept() on one socket, whatever listen() asks for; %s here, %s at "+
 		"that bound.",
-		count(len(e.Sockets.Value.Listeners), "listening socket"), grouped(capped))
+		form.Count(len(e.Sockets.Value.Listeners), "listening socket"), form.Grouped(capped))
 	e.judgeQueues(&c, full, filling)
 	e.judgeSomaxconn(&c, value, capped)
 	return c
@@ -251,10 +252,10 @@ func (e *examiner) judgeSomaxconn(c *Check, value, capped int) {
 	overflows, err := e.counter("TcpExtListenOverflows")
 	switch {
 	case value < 128 || capped > 0 && err == nil && overflows > 0:
-		c.raise(Warning, "It is below the default, %s, and holds servers back.", grouped(defaultSomaxconn))
+		c.raise(Warning, "It is below the default, %s, and holds servers back.", form.Grouped(defaultSomaxconn))
 		c.sysctl("net.core.somaxconn", defaultSomaxconn)
 	default:
-		c.raise(Info, "It is below the default, %s.", grouped(defaultSomaxconn))
+		c.raise(Info, "It is below the default, %s.", form.Grouped(defaultSomaxconn))
 	}
 }
 
@@ -275,8 +276,8 @@ func (e *examiner) listenOverflows() Check {
 	if err := cmp.Or(err, dropsErr, opensErr); err != nil {
 		return unknown(code, source, err)
 	}
-	c := check(code, fmt.Sprintf("%s, %s", count(overflows, "overflow"), count(drops, "drop")), source)
-	c.say("Counted since %s, beside %s: when, the kernel does not say.", e.since(), count(opens, "accepted connection"))
+	c := check(code, fmt.Sprintf("%s, %s", form.Count(overflows, "overflow"), form.Count(drops, "drop")), source)
+	c.say("Counted since %s, beside %s: when, the kernel does not say.", e.since(), form.Count(opens, "accepted connection"))
 	switch {
 	case overflows == 0:
 		c.say("No connection has found a full queue.")

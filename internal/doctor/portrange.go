@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/tcpstate/tcpstate/internal/form"
 	"github.com/tcpstate/tcpstate/internal/host"
 )
 
@@ -58,14 +59,14 @@ func (e *examiner) portRange() Check {
 	c := check(code, fmt.Sprintf("%d %d", r.Low, r.High), source)
 	reserved, usable := e.leftIn(r, e.Reserved.Value)
 	c.say("%s for each source address and destination (%s in the range, %s reserved).",
-		count(usable, "port"), grouped(e.size()), grouped(reserved))
+		form.Count(usable, "port"), form.Grouped(e.size()), form.Grouped(reserved))
 	if !e.Reserved.Known() {
 		c.say("How many are reserved is not known (see reserved-ports).")
 	}
 	if usable > 0 {
 		c.say("At %d s of TIME_WAIT they carry %s connections a second to one destination; from %s a second on, "+
 			"half of them are taken and each connect() searches thousands.",
-			timeWaitSeconds, grouped(usable/timeWaitSeconds), grouped(usable/2/timeWaitSeconds))
+			timeWaitSeconds, form.Grouped(usable/timeWaitSeconds), form.Grouped(usable/2/timeWaitSeconds))
 	}
 	e.judgeRange(&c, usable)
 	if e.wanted != r && c.Status.rank() >= Warning.rank() {
@@ -87,7 +88,7 @@ func (e *examiner) judgeRange(c *Check, usable int) {
 		c.raise(Critical, "None is left: every connect() that does not bind() first fails with EADDRNOTAVAIL.")
 	case e.size() < defaultSize:
 		c.raise(Warning, "That is narrower than the kernel's default, %d %d, which has %s.", defaultLow, defaultHigh,
-			count(defaultSize, "port"))
+			form.Count(defaultSize, "port"))
 	case e.lowServices() > 0:
 		e.judgeWide(c)
 	}
@@ -111,8 +112,8 @@ func (e *examiner) judgeWide(c *Check) {
 	c.raise(status, "%s reaches down to %d: %s below %d, where most servers have their default ports, can be taken "+
 		"by an outgoing connection and its TIME_WAIT. A server that starts then fails with EADDRINUSE, unless its "+
 		"port is reserved. From %d on there are still %s.",
-		wide, r.Low, count(e.lowServices(), "port"), serviceLow, e.wanted.Low,
-		count(int(e.wanted.High)-int(e.wanted.Low)+1, "port"))
+		wide, r.Low, form.Count(e.lowServices(), "port"), serviceLow, e.wanted.Low,
+		form.Count(int(e.wanted.High)-int(e.wanted.Low)+1, "port"))
 }
 
 // inRange says whether connect() can choose a port, now or once what is told here is written.

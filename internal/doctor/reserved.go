@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tcpstate/tcpstate/internal/form"
 	"github.com/tcpstate/tcpstate/internal/host"
 )
 
@@ -172,11 +173,11 @@ func (e *examiner) reservedPorts(claims []claim) Check {
 // sayUnread tells what may be missing.
 func (e *examiner) sayUnread(c *Check) {
 	if n := e.Sockets.Value.MoreListeners; n > 0 {
-		c.raise(Unknown, "%s beyond the bound were not looked at.", count(n, "listening socket"))
+		c.raise(Unknown, "%s beyond the bound were not looked at.", form.Count(n, "listening socket"))
 	}
 	conf := &e.in.Configured
 	if len(conf.Unread) > 0 {
-		c.say("Ports that %s would name are not known: %s.", count(len(conf.Unread)+conf.More, "unreadable file"),
+		c.say("Ports that %s would name are not known: %s.", form.Count(len(conf.Unread)+conf.More, "unreadable file"),
 			conf.Unread[0].Error())
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"strconv"
+
+	"github.com/tcpstate/tcpstate/internal/form"
 )
 
 const reuseSource = "tcp_twsk_unique in net/ipv4/tcp_ipv4.c"
@@ -50,7 +52,7 @@ func (e *examiner) rates() string {
 		return "raises the rate to one destination some sixtyfold"
 	}
 	return fmt.Sprintf("raises the rate to one destination from %s to about %s connections a second",
-		grouped(e.usable()/timeWaitSeconds), grouped(e.reuseRate()))
+		form.Grouped(e.usable()/timeWaitSeconds), form.Grouped(e.reuseRate()))
 }
 
 func (e *examiner) twReuse() Check {
@@ -158,8 +160,8 @@ func (e *examiner) maxTimeWaits() Check {
 		c.raise(Unknown, "How many TIME_WAITs there are, or were refused, is not known: %s.", reason(err))
 		return c
 	}
-	c.say("%s now, %s of the limit; %s since %s.", count(now.Value, "TIME_WAIT"), percent(now.Value, limit),
-		count(overflows, "overflow"), e.since())
+	c.say("%s now, %s of the limit; %s since %s.", form.Count(now.Value, "TIME_WAIT"), percent(now.Value, limit),
+		form.Count(overflows, "overflow"), e.since())
 	switch {
 	case 5*now.Value >= 4*limit:
 		c.raise(Warning, "At the limit the kernel makes no more: it ends connections at once, and a late segment of "+

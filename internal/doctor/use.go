@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/form"
 	"github.com/tcpstate/tcpstate/internal/host"
 )
 
@@ -20,7 +21,7 @@ func (e *examiner) portUse() Check {
 	}
 	s := e.Sockets.Value
 	c := check(code, fmt.Sprintf("%s outbound, %s inbound, %s in TIME_WAIT",
-		grouped(s.Outbound), grouped(s.Inbound), grouped(s.TimeWaits)), source)
+		form.Grouped(s.Outbound), form.Grouped(s.Inbound), form.Grouped(s.TimeWaits)), source)
 	c.say("What is on a listening port counts as inbound: inferred.")
 	if s.Elsewhere > 0 {
 		c.say("Of the outbound, %s no port of the range: bind() chose it, or whoever listened there is gone.",
@@ -33,7 +34,7 @@ func (e *examiner) portUse() Check {
 	e.budgets()
 	e.judgeUse(&c)
 	if n := s.MoreRows + s.MorePairs; n > 0 {
-		c.raise(Unknown, "%s beyond the bound were not looked at.", count(n, "socket"))
+		c.raise(Unknown, "%s beyond the bound were not looked at.", form.Count(n, "socket"))
 	}
 	return c
 }
@@ -42,7 +43,7 @@ func takes(n int) string {
 	if n == 1 {
 		return "1 takes"
 	}
-	return grouped(n) + " take"
+	return form.Grouped(n) + " take"
 }
 
 // judgeUse is about the fullest budgets, which come first.
@@ -55,7 +56,7 @@ func (e *examiner) judgeUse(c *Check) {
 	for i := range min(len(e.ports), 3) {
 		top = append(top, e.ports[i].String())
 	}
-	c.say("Fullest of %s: %s.", count(len(e.ports), "pair of source and destination"), strings.Join(top, "; "))
+	c.say("Fullest of %s: %s.", form.Count(len(e.ports), "pair of source and destination"), strings.Join(top, "; "))
 	switch worst := e.ports[0].Ratio; {
 	case worst >= 0.9:
 		c.raise(Critical, "Connects to that destination are about to fail with EADDRNOTAVAIL, or do: find who does "+
@@ -126,12 +127,12 @@ func ratio(part, whole int) float64 {
 
 func (u *PortUse) String() string {
 	s := fmt.Sprintf("%s from %s %s of %s (%d %%)", net.JoinHostPort(u.Dst.Addr, portName(u.Dst.Port)), u.Src,
-		grouped(u.Used), count(u.Capacity, "port"), int(100*u.Ratio))
+		form.Grouped(u.Used), form.Count(u.Capacity, "port"), int(100*u.Ratio))
 	if n := u.ByState[event.TimeWaitState.String()]; n > 0 {
-		s += fmt.Sprintf(", %s in TIME_WAIT", grouped(n))
+		s += fmt.Sprintf(", %s in TIME_WAIT", form.Grouped(n))
 	}
 	if u.Reusable > 0 {
-		s += fmt.Sprintf(", %s of them reusable", grouped(u.Reusable))
+		s += fmt.Sprintf(", %s of them reusable", form.Grouped(u.Reusable))
 	}
 	return s
 }

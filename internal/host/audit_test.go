@@ -32,7 +32,7 @@ func tree(t *testing.T, files map[string]string) Root {
 
 func TestPortsAreWrittenAsTheyAreRead(t *testing.T) {
 	for _, want := range []string{"", "0", "65535", "8080,9148-9150", "1-65535", "0-1,65534-65535", "80-81"} {
-		set, err := parsePorts(want)
+		set, err := ParsePorts(want)
 		if err != nil || set.String() != want {
 			t.Errorf("%q became %q, %v", want, set, err)
 		}
@@ -42,7 +42,7 @@ func TestPortsAreWrittenAsTheyAreRead(t *testing.T) {
 	for range 30000 {
 		set.Add(uint16(random.Uint32()))
 	}
-	back, err := parsePorts(set.String())
+	back, err := ParsePorts(set.String())
 	if err != nil || *back != *set {
 		t.Errorf("a random set became another: %v", err)
 	}

@@ -38,9 +38,9 @@ func (p *PortSet) CountIn(low, high uint16) int {
 	return n
 }
 
-// parsePorts reads "8080,9148-9150", which is how the kernel prints a set of ports (proc_do_large_bitmap in
+// ParsePorts reads "8080,9148-9150", which is how the kernel prints a set of ports (proc_do_large_bitmap in
 // kernel/sysctl.c).
-func parsePorts(list string) (*PortSet, error) {
+func ParsePorts(list string) (*PortSet, error) {
 	set := new(PortSet)
 	list = strings.TrimSpace(list)
 	if list == "" {

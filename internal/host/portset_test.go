@@ -68,7 +68,7 @@ func TestPortsAreParsed(t *testing.T) {
 		{list: "80 81\n", wantErr: true},
 		{list: "1-2-3\n", wantErr: true},
 	} {
-		set, err := parsePorts(c.list)
+		set, err := ParsePorts(c.list)
 		switch {
 		case (err != nil) != c.wantErr:
 			t.Errorf("%q: %v", c.list, err)

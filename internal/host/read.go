@@ -150,7 +150,7 @@ func (c *sysctls) ports(name string) *PortSet {
 	if c.err != nil {
 		return nil
 	}
-	set, err := parsePorts(text)
+	set, err := ParsePorts(text)
 	if err != nil {
 		c.fail(name, err)
 	}

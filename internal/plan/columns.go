@@ -5,6 +5,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/tcpstate/tcpstate/internal/form"
 )
 
 // WriteColumns writes d for people: what was asked, the answers, the remedies side by side, and what to know about them.
@@ -53,10 +55,10 @@ func perSecond(f figure, noun string) string {
 
 // budget says what there is to carry it.
 func (g *given) budget(capacity int64) string {
-	text := counted(int64(g.Ports.Count), "port")
+	text := form.Count(int64(g.Ports.Count), "port")
 	if pairs := int64(g.Sources) * int64(g.Destinations); pairs > 1 {
-		text += fmt.Sprintf(" × %s × %s = %s", counted(int64(g.Sources), "source address"),
-			counted(int64(g.Destinations), "destination"), exactly(float64(capacity)))
+		text += fmt.Sprintf(" × %s × %s = %s", form.Count(int64(g.Sources), "source address"),
+			form.Count(int64(g.Destinations), "destination"), exactly(float64(capacity)))
 	}
 	held := fmt.Sprintf("%s s of TIME_WAIT", exactly(float64(g.TimeWait)))
 	if g.Lifetime > 0 {
@@ -85,7 +87,7 @@ func (d *Document) failure() string {
 }
 
 func (h *SlowHalf) sentence() string {
-	text := "begins past " + counted(h.Ports, "port") + " in use toward one destination: "
+	text := "begins past " + form.Count(h.Ports, "port") + " in use toward one destination: "
 	switch {
 	case h.Reached == nil:
 		return text + "above " + rate(h.Fast) + " a second"

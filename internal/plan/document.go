@@ -2,10 +2,11 @@ package plan
 
 import (
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
+
+	"github.com/tcpstate/tcpstate/internal/form"
 )
 
 // Document is a plan, as JSON has it; the other forms are readings of it.
@@ -73,15 +74,7 @@ func (p *Ports) document() ports {
 
 // WriteJSON writes d as one JSON document and a newline, on one line or indented.
 func WriteJSON(w io.Writer, d *Document, indent bool) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	if indent {
-		e.SetIndent("", "  ")
-	}
-	if err := e.Encode(d); err != nil {
-		return fmt.Errorf("write plan: %w", err)
-	}
-	return nil
+	return form.JSON(w, d, indent, "write plan")
 }
 
 // WriteCSV writes a line for the plan without a remedy, and one for each remedy. What is null in JSON is empty.

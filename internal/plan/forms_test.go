@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tcpstate/tcpstate/internal/form"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -100,11 +102,11 @@ func TestNumbers(t *testing.T) {
 		}
 	}
 	for n, want := range map[int64]string{0: "0 ports", 1: "1 port", 2: "2 ports", 7200: "7,200 ports", 1e6: "1,000,000 ports"} {
-		if got := counted(n, "port"); got != want {
+		if got := form.Count(n, "port"); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	if got := counted(2, "source address"); got != "2 source addresses" {
+	if got := form.Count(2, "source address"); got != "2 source addresses" {
 		t.Error(got)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/tcpstate/tcpstate/internal/form"
 )
 
 // figure is a number as the document shows it: never with an exponent.
@@ -34,9 +36,7 @@ func cut(v float64, digits int, round func(float64) float64) float64 {
 // exactly writes all digits of v, with a comma between thousands.
 func exactly(v float64) string {
 	whole, part, _ := strings.Cut(strconv.FormatFloat(v, 'f', -1, 64), ".")
-	for i := len(whole) - 3; i > 0; i -= 3 {
-		whole = whole[:i] + "," + whole[i:]
-	}
+	whole = form.Commas(whole)
 	if part != "" {
 		return whole + "." + part
 	}
@@ -48,18 +48,6 @@ func rate(f figure) string { return exactly(cut(float64(f), 3, math.Floor)) }
 
 // seconds writes three digits or more of a time.
 func seconds(f figure) string { return exactly(cut(float64(f), 3, math.Round)) + " s" }
-
-// counted writes "1 port", "2 ports".
-func counted(n int64, noun string) string {
-	text := exactly(float64(n)) + " " + noun
-	switch {
-	case n == 1:
-		return text
-	case strings.HasSuffix(noun, "s"):
-		return text + "es"
-	}
-	return text + "s"
-}
 
 // clean takes the noise off a share.
 func clean(part float64) float64 { return math.Round(part*1e9) / 1e9 }

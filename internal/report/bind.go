@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/form"
 )
 
 // BindFailure counts the bind() calls of one service to one address that failed.
@@ -46,7 +47,7 @@ func (b *BindFailure) address() string {
 
 // failed says how often a call failed, and since when.
 func (b *BindFailure) failed(call string, n uint64) string {
-	s := call + " failed " + count(n, "time")
+	s := call + " failed " + form.Count(n, "time")
 	if b.Since != nil {
 		s += ", the first time at " + b.Since.text()
 	}
@@ -69,7 +70,7 @@ func (d *Document) writeBindFailures(b *strings.Builder, o *Options) {
 			{f.NotLocal, event.EADDRNOTAVAIL, event.NotLocal},
 		} {
 			if why.n > 0 {
-				t.add(f.Service.Name, f.place(), grouped(why.n), why.err.String(), why.cause.String())
+				t.add(f.Service.Name, f.place(), form.Grouped(why.n), why.err.String(), why.cause.String())
 			}
 		}
 	}
@@ -79,6 +80,6 @@ func (d *Document) writeBindFailures(b *strings.Builder, o *Options) {
 	b.WriteString("\nFAILED BINDS\n")
 	t.write(b, o.width())
 	if n := d.BindFailuresOmitted; n > 0 {
-		b.WriteString(count(n, "more failed call") + " not told apart.\n")
+		b.WriteString(form.Count(n, "more failed call") + " not told apart.\n")
 	}
 }

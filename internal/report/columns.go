@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/tcpstate/tcpstate/internal/form"
 )
 
 // Options choose how columns are written.
@@ -58,7 +60,7 @@ func WriteColumns(w io.Writer, d *Document, o Options) error {
 		d.writeInbound(&b, &o)
 	}
 	if n := d.DestinationsOmitted; n > 0 {
-		fmt.Fprintf(&b, "\n%s not shown.\n", count(uint64(n), "more row"))
+		fmt.Fprintf(&b, "\n%s not shown.\n", form.Count(uint64(n), "more row"))
 	}
 	d.writeNotes(&b, &o)
 	b.WriteByte('\n')
@@ -84,12 +86,12 @@ func (d *Document) writeHead(b *strings.Builder, o *Options) {
 		head += fmt.Sprintf(", %s from %s", d.Window.length(), clock(*d.Window.Start, o))
 	}
 	wrap(b, o.width(), "", "  ", head)
-	events := count(d.Filter.Matched, "event")
+	events := form.Count(d.Filter.Matched, "event")
 	if d.Filter.Expression != "" {
 		events += " matched " + d.Filter.Expression
 	}
 	if d.Filter.Excluded > 0 {
-		events += ", " + grouped(d.Filter.Excluded) + " did not match"
+		events += ", " + form.Grouped(d.Filter.Excluded) + " did not match"
 	}
 	wrap(b, o.width(), "", "  ", events)
 	if o.Verbose {
@@ -114,7 +116,7 @@ func clock(t Time, o *Options) string {
 func (d *Document) nothing() string {
 	switch {
 	case d.Filter.Excluded > 0:
-		return fmt.Sprintf("No connection matched the filter; %s did not match.", count(d.Filter.Excluded, "event"))
+		return fmt.Sprintf("No connection matched the filter; %s did not match.", form.Count(d.Filter.Excluded, "event"))
 	case d.Loss.EventsLost > 0:
 		return fmt.Sprintf("No connection was seen, and %s lost.", were(d.Loss.EventsLost, "event"))
 	}
@@ -123,9 +125,9 @@ func (d *Document) nothing() string {
 
 func were(n uint64, noun string) string {
 	if n == 1 {
-		return count(n, noun) + " was"
+		return form.Count(n, noun) + " was"
 	}
-	return count(n, noun) + " were"
+	return form.Count(n, noun) + " were"
 }
 
 // shownFindings is how many findings are written out unless all are asked for.
@@ -145,7 +147,7 @@ func (d *Document) writeFindings(b *strings.Builder, o *Options) {
 		shown[i].write(b, o)
 	}
 	if n := len(d.Findings) - len(shown) + d.FindingsOmitted; n > 0 {
-		fmt.Fprintf(b, "  and %s\n", count(uint64(n), "more finding"))
+		fmt.Fprintf(b, "  and %s\n", form.Count(uint64(n), "more finding"))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/form"
 )
 
 // Damage is what is wrong with a capture, as far as reading it has shown.
@@ -63,7 +64,7 @@ func (c *CaptureDamage) sentence() string {
 	if c.EventsMissing == nil {
 		return "The capture is not whole, and nobody knows how many events are missing: totals are what was read."
 	}
-	return fmt.Sprintf("The capture is damaged: %s missing at most.", count(*c.EventsMissing, "event"))
+	return fmt.Sprintf("The capture is damaged: %s missing at most.", form.Count(*c.EventsMissing, "event"))
 }
 
 // findDamage says that a capture is not whole, before anybody believes its figures.
@@ -74,7 +75,7 @@ func (d *Document) findDamage() {
 	}
 	evidence := c.Places
 	if c.PlacesOmitted > 0 {
-		evidence = append(evidence[:len(evidence):len(evidence)], count(uint64(c.PlacesOmitted), "more place"))
+		evidence = append(evidence[:len(evidence):len(evidence)], form.Count(uint64(c.PlacesOmitted), "more place"))
 	}
 	d.Findings = append(d.Findings, Finding{
 		Severity: Warning, Code: CodeCaptureDamaged, Summary: c.sentence(), Evidence: evidence, Advice: []string{},

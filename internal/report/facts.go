@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/form"
 )
 
 // facts are what the budget is made of, in numbers that ss and /proc/sys/net/ipv4 have, too.
@@ -29,14 +30,14 @@ func (p *Port) facts() []string {
 
 // taken says how many ports are, and in which states.
 func (p *Port) taken() string {
-	s := grouped(p.Used)
+	s := form.Grouped(p.Used)
 	if p.Capacity != nil {
-		s += " of " + grouped(uint64(*p.Capacity))
+		s += " of " + form.Grouped(uint64(*p.Capacity))
 	}
 	s += " ports from " + value(p.Src) + " are taken"
 	var states []string
 	for _, name := range p.states() {
-		states = append(states, name+" "+grouped(p.ByState[name]))
+		states = append(states, name+" "+form.Grouped(p.ByState[name]))
 	}
 	if len(states) > 0 {
 		s += ": " + strings.Join(states, ", ")
@@ -55,7 +56,7 @@ func (p *Port) states() []string {
 func (p *Port) room() string {
 	size := uint64(max(int(p.Range[1])-int(p.Range[0])+1, 0))
 	return fmt.Sprintf("net.ipv4.ip_local_port_range is %d %d: %s, %s reserved, %s held by bind() or listen()",
-		p.Range[0], p.Range[1], count(size, "port"), howMany(p.Reserved), howMany(p.Blocked))
+		p.Range[0], p.Range[1], form.Count(size, "port"), howMany(p.Reserved), howMany(p.Blocked))
 }
 
 // howMany writes a number that may not be known.
@@ -63,7 +64,7 @@ func howMany(n *int) string {
 	if n == nil {
 		return "an unknown number"
 	}
-	return grouped(uint64(*n))
+	return form.Grouped(uint64(*n))
 }
 
 // reuse says what becomes of the n TIME_WAITs when connect() wants a port.
@@ -74,14 +75,14 @@ func (p *Port) reuse(n uint64) string {
 		stamps = 1
 	}
 	return fmt.Sprintf("net.ipv4.tcp_tw_reuse is %d, net.ipv4.tcp_timestamps %d: connect() can take over %s of %s",
-		s.TimeWaitReuse, stamps, grouped(p.Reusable), count(n, "TIME_WAIT"))
+		s.TimeWaitReuse, stamps, form.Grouped(p.Reusable), form.Count(n, "TIME_WAIT"))
 }
 
 // shared says who else draws on the budget.
 func (p *Port) shared() string {
 	s := "the ports are shared by " + strings.Join(p.Services, ", ")
 	if p.ServicesOmitted > 0 {
-		s += " and " + count(uint64(p.ServicesOmitted), "more service")
+		s += " and " + form.Count(uint64(p.ServicesOmitted), "more service")
 	}
 	return s
 }

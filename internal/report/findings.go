@@ -7,6 +7,7 @@ import (
 
 	"github.com/tcpstate/tcpstate/internal/churn"
 	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/form"
 	"github.com/tcpstate/tcpstate/internal/verdict"
 )
 
@@ -106,25 +107,25 @@ func (d *Document) findIn(r *Destination, p *Port) {
 				advice = slices.Concat(advice[:max(len(advice)-1, 0)], setting) // says better what the host can do
 			}
 		}
-		add(Critical, CodePortsExhausted, fmt.Sprintf("%s ran out of local ports toward %s: %s failed with EADDRNOTAVAIL.", who, where, count(n, "connect")))
+		add(Critical, CodePortsExhausted, fmt.Sprintf("%s ran out of local ports toward %s: %s failed with EADDRNOTAVAIL.", who, where, form.Count(n, "connect")))
 		evidence, advice = r.Verdict.Evidence, r.Verdict.Advice
 		evidence, advice = evidence[:min(1, len(evidence))], advice[min(1, len(advice)):min(2, len(advice))] // the rest is said
 	}
 	if n := r.harm.tupleInUse; n > 0 {
-		add(Warning, CodeTupleInUse, fmt.Sprintf("%s binds to local ports that are in use toward %s: %s failed with EADDRNOTAVAIL.", who, where, count(n, "connect")))
+		add(Warning, CodeTupleInUse, fmt.Sprintf("%s binds to local ports that are in use toward %s: %s failed with EADDRNOTAVAIL.", who, where, form.Count(n, "connect")))
 	}
 	if f, ok := r.verdictFinding(seconds); ok {
 		add(f.Severity, f.Code, f.Summary)
 	}
 	if r.Open.Oldest != nil && *r.Open.Oldest >= stalled {
 		evidence, advice = []string{}, []string{"look at the way to the destination: a firewall that drops, a route that leads nowhere, a host that is down."}
-		add(Warning, CodeConnectStalled, fmt.Sprintf("%s waits for an answer from %s: %s under way, the oldest for %.1f s.", who, where, count(r.Open.Connecting, "connect"), float64(*r.Open.Oldest)))
+		add(Warning, CodeConnectStalled, fmt.Sprintf("%s waits for an answer from %s: %s under way, the oldest for %.1f s.", who, where, form.Count(r.Open.Connecting, "connect"), float64(*r.Open.Oldest)))
 	}
 	if n := r.TimeWait.Overflowed; n > 0 {
 		if p != nil && p.figures.Settings != nil {
 			evidence = []string{fmt.Sprintf("net.ipv4.tcp_max_tw_buckets is %d", p.figures.Settings.MaxTimeWait)}
 		}
-		add(Warning, CodeTimeWaitOverflow, fmt.Sprintf("%s due toward %s (%s) were not made: net.ipv4.tcp_max_tw_buckets is reached, or memory is short.", count(n, "TIME_WAIT socket"), where, who))
+		add(Warning, CodeTimeWaitOverflow, fmt.Sprintf("%s due toward %s (%s) were not made: net.ipv4.tcp_max_tw_buckets is reached, or memory is short.", form.Count(n, "TIME_WAIT socket"), where, who))
 	}
 }
 
@@ -147,7 +148,7 @@ func (d *Document) findLoss() {
 	}
 	f := Finding{
 		Severity: Info, Code: CodeEventsLost, Evidence: []string{l.sentence()},
-		Summary: fmt.Sprintf("The details of %s were lost; the totals count them.", count(l.EventsLost, "event")),
+		Summary: fmt.Sprintf("The details of %s were lost; the totals count them.", form.Count(l.EventsLost, "event")),
 		Advice:  []string{"use a larger ring buffer: --ring 32M."},
 	}
 	if !l.TotalsExact {

@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 	"slices"
+
+	"github.com/tcpstate/tcpstate/internal/form"
 )
 
 // When a budget is called tight: by the share of its ports that are needed, or by the seconds until none is left. Below
@@ -29,7 +31,7 @@ func (d *Document) findRunningOut(p *Port) {
 		return
 	}
 	summary := fmt.Sprintf("%s is running out of local ports toward %s: %s of %s are taken",
-		p.who(), p.place(), grouped(p.Used), grouped(uint64(value(p.Capacity))))
+		p.who(), p.place(), form.Grouped(p.Used), form.Grouped(uint64(value(p.Capacity))))
 	if p.Seconds != nil && *p.Seconds > 0 {
 		summary += fmt.Sprintf(", the last in %s", remaining(*p.Seconds))
 	}
@@ -66,7 +68,7 @@ func (d *Document) findSlow(p *Port) {
 	if p.Range[0]%2 == 1 {
 		parity = "even"
 	}
-	evidence := []string{count(p.SlowConnects, "connect") + " got a port of the second half, an " + parity + " one"}
+	evidence := []string{form.Count(p.SlowConnects, "connect") + " got a port of the second half, an " + parity + " one"}
 	if p.SlowSince != nil {
 		evidence[0] += ", the first at " + p.SlowSince.text()
 	}
@@ -75,7 +77,7 @@ func (d *Document) findSlow(p *Port) {
 			durationOf(p.ConnectFast.P50), durationOf(p.ConnectSlow.P50)))
 	}
 	summary := fmt.Sprintf("%s connects slowly to %s: more than half of the local ports were taken, and each connect() "+
-		"searches %s or more of them.", p.who(), p.place(), grouped(half))
+		"searches %s or more of them.", p.who(), p.place(), form.Grouped(half))
 	advice := []string{poolFirst}
 	if p.Exhausted == 0 { // else it is said there
 		evidence, advice = append(evidence, p.facts()...), p.advice()
@@ -90,7 +92,7 @@ func (d *Document) findBound(p *Port) {
 	summary := fmt.Sprintf("%s calls bind() before it connects to %s: a port that bind() chose is taken for all destinations.",
 		p.who(), p.place())
 	bound := fmt.Sprintf("%s of %s had a port chosen by bind(), or from a range of the socket's own",
-		grouped(p.BoundConnects), count(p.Opened, "connect"))
+		form.Grouped(p.BoundConnects), form.Count(p.Opened, "connect"))
 	evidence := append([]string{bound}, p.facts()...)
 	d.Findings = append(d.Findings, p.finding(Warning, CodeBindBeforeConnect, summary, evidence, []string{noBind}))
 }
@@ -105,13 +107,13 @@ func (d *Document) findBindFailure(b *BindFailure) {
 	}
 	if n := b.Exhausted; n > 0 {
 		add(Critical, CodeBindBeforeConnect,
-			fmt.Sprintf(" gets no port from bind(): %s for any port of %s failed with EADDRINUSE.", count(n, "call"), b.address()),
+			fmt.Sprintf(" gets no port from bind(): %s for any port of %s failed with EADDRINUSE.", form.Count(n, "call"), b.address()),
 			noBind, slices.Concat([]string{b.failed("bind() to port 0", n)}, d.room(b.Netns))...)
 	}
 	if n := b.NotLocal; n > 0 {
 		add(Warning, CodeBindNotLocal,
 			fmt.Sprintf(" binds to %s, an address that its network namespace does not have: %s failed with EADDRNOTAVAIL.",
-				b.place(), count(n, "call")),
+				b.place(), form.Count(n, "call")),
 			"correct the address in this service's configuration, or give it to an interface.",
 			b.failed("bind()", n), "no port was missing, though Java reports a BindException for either")
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/form"
 	"github.com/tcpstate/tcpstate/internal/verdict"
 )
 
@@ -21,13 +22,13 @@ func (r *Destination) verdictFinding(seconds string) (f Finding, ok bool) {
 	say := func(severity, code, format string, args ...any) (Finding, bool) {
 		return Finding{Severity: severity, Code: code, Summary: fmt.Sprintf(format, args...)}, true
 	}
-	opened := count(r.Opened, "new connection")
+	opened := form.Count(r.Opened, "new connection")
 	switch {
 	case r.recognised(verdict.DualStack):
 		return say(Warning, CodeConnectFailing, "%s tries %s in vain and then another address: %s failed in %s.",
-			who, where, count(r.harm.failed, "connect"), seconds)
+			who, where, form.Count(r.harm.failed, "connect"), seconds)
 	case r.is(verdict.ConnectFailing):
-		return say(Critical, CodeConnectFailing, "%s cannot connect to %s: %s failed in %s.", who, where, count(r.harm.failed, "connect"), seconds)
+		return say(Critical, CodeConnectFailing, "%s cannot connect to %s: %s failed in %s.", who, where, form.Count(r.harm.failed, "connect"), seconds)
 	case r.recognised(verdict.LoadGenerator) && r.is(verdict.Unpooled):
 		return say(Warning, CodeUnpooled, "%s, a load generator, connects to %s without a pool: %s in %s.", who, where, opened, seconds)
 	case r.recognised(verdict.Relay) && r.is(verdict.Unpooled):
@@ -38,7 +39,7 @@ func (r *Destination) verdictFinding(seconds string) (f Finding, ok bool) {
 		return say(Warning, CodeUndersizedPool, "%s has a pool toward %s that is too small: %s in %s.", who, where, opened, seconds)
 	case r.failsPartly():
 		return say(Warning, CodeFailingPartly, "%s cannot always connect to %s: %s of %s failed in %s.",
-			who, where, grouped(r.harm.failedElsewhere), count(r.Opened+r.harm.failed, "connect"), seconds)
+			who, where, form.Grouped(r.harm.failedElsewhere), form.Count(r.Opened+r.harm.failed, "connect"), seconds)
 	case r.recognised(verdict.Restart):
 		return say(Info, CodeRestart, "the connections of %s to %s ended together and were opened anew.", who, where)
 	case r.recognised(verdict.IdleTimeout):
@@ -74,12 +75,12 @@ func (d *Document) findInboundChurn() {
 	for i, r := range rows[:min(len(rows), maxInboundChurn)] {
 		evidence := r.Verdict.Evidence
 		if more := len(rows) - maxInboundChurn; more > 0 && i == maxInboundChurn-1 {
-			evidence = append(slices.Clone(evidence), count(uint64(more), "more remote host")+" like it in the table of inbound connections")
+			evidence = append(slices.Clone(evidence), form.Count(uint64(more), "more remote host")+" like it in the table of inbound connections")
 		}
 		d.Findings = append(d.Findings, Finding{
 			Severity: Info, Code: CodeInboundChurn, Destination: r.localPlace(),
 			Summary: fmt.Sprintf("%s connects to %s (%s) without reusing its connections: %s in %s.",
-				r.place(), r.localPlace(), r.Service.Name, count(r.Opened, "new connection"), d.Window.length()),
+				r.place(), r.localPlace(), r.Service.Name, form.Count(r.Opened, "new connection"), d.Window.length()),
 			Evidence: evidence,
 			Advice:   r.Verdict.Advice,
 		})

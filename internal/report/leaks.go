@@ -5,6 +5,7 @@ import (
 
 	"github.com/tcpstate/tcpstate/internal/churn"
 	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/form"
 )
 
 // What counts as a leak: so many connections, for so long. A pool that fills up is none: it does so at once, and not
@@ -47,17 +48,17 @@ func (d *Document) findLeaks(r *Destination) {
 	if waiting >= leakedCloseWait && (idle >= leakedIdle || idle > d.Window.Seconds/2) {
 		add(CodeCloseWaitLeak,
 			fmt.Sprintf("%s does not close its connections: the other end (%s) has closed %s that stay open here.",
-				who, where, grouped(waiting)),
+				who, where, form.Grouped(waiting)),
 			fmt.Sprintf("%s in CLOSE_WAIT when the window ended; nothing was sent on the oldest for %s",
-				grouped(waiting), remaining(idle)),
+				form.Grouped(waiting), remaining(idle)),
 			"close() in every path of the program, errors and timeouts included: read() has returned 0 on these.")
 	}
 	if l := &r.leak; l.open > 0 {
 		add(CodeEstablishedLeak,
 			fmt.Sprintf("%s opens connections to %s and forgets them: %s opened and %s closed in %s.",
-				who, where, grouped(r.Opened), grouped(r.Closed), d.Window.length()),
+				who, where, form.Grouped(r.Opened), form.Grouped(r.Closed), d.Window.length()),
 			fmt.Sprintf("%s still open, and %s of the new ones were silent for the second half of their life",
-				grouped(l.open), grouped(l.silent)),
+				form.Grouped(l.open), form.Grouped(l.silent)),
 			"close each connection when its work is done, in every path, or take it from a pool and give it back.")
 	}
 }

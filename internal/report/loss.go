@@ -1,6 +1,10 @@
 package report
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/tcpstate/tcpstate/internal/form"
+)
 
 // sentence says what is missing and whether totals are exact. There is always something to say.
 func (l *Loss) sentence() string {
@@ -8,7 +12,7 @@ func (l *Loss) sentence() string {
 	if l.EventsLost == 0 && l.TotalsExact {
 		s = append(s, "Nothing was lost: totals are exact")
 	} else {
-		s = append(s, count(l.EventsLost, "event")+" on this host lost in detail")
+		s = append(s, form.Count(l.EventsLost, "event")+" on this host lost in detail")
 		if l.TotalsExact {
 			s = append(s, "the kernel counted them: totals are exact")
 		} else {
@@ -30,7 +34,7 @@ func (l *Loss) sentence() string {
 		{l.ServicesRefused, "service", "not looked up because the table of services was full"},
 	} {
 		if more.n > 0 {
-			s = append(s, count(more.n, more.what)+" "+more.tail)
+			s = append(s, form.Count(more.n, more.what)+" "+more.tail)
 		}
 	}
 	return strings.Join(s, "; ") + "."

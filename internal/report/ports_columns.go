@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/form"
 )
 
 // shownPorts is how many budgets are written unless all are asked for.
@@ -46,7 +47,7 @@ func (d *Document) writePorts(b *strings.Builder, o *Options) {
 	b.WriteString("\nPORTS\n")
 	t.write(b, o.width())
 	if n := all - len(rows); n > 0 {
-		fmt.Fprintf(b, "%s in -o wide and json.\n", count(uint64(n), "more row"))
+		fmt.Fprintf(b, "%s in -o wide and json.\n", form.Count(uint64(n), "more row"))
 	}
 	if d.Filter.Expression != "" {
 		b.WriteString("Only ports of what the filter matched are counted.\n")
@@ -79,8 +80,8 @@ func (p *Port) wideCells() []string {
 		services += fmt.Sprintf(",+%d", p.ServicesOmitted)
 	}
 	return []string{
-		grouped(p.Reusable), width, optional(p.Reserved), optional(p.Blocked), grouped(p.SlowConnects), medianOf(p.ConnectFast),
-		medianOf(p.ConnectSlow), grouped(p.BoundConnects), grouped(p.TupleInUse), dash(strings.Join(states, ",")), p.Basis,
+		form.Grouped(p.Reusable), width, optional(p.Reserved), optional(p.Blocked), form.Grouped(p.SlowConnects), medianOf(p.ConnectFast),
+		medianOf(p.ConnectSlow), form.Grouped(p.BoundConnects), form.Grouped(p.TupleInUse), dash(strings.Join(states, ",")), p.Basis,
 		fmt.Sprint(value(p.Netns)), dash(services),
 	}
 }

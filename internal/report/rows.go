@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/form"
 	"github.com/tcpstate/tcpstate/internal/verdict"
 )
 
@@ -56,9 +57,9 @@ var wideColumns = []column{
 func (r *Destination) wideCells() []string {
 	c := &r.ClosedBy
 	return []string{
-		grouped(r.TimeWait.Entered), grouped(r.Open.CloseWait), grouped(r.Open.Peak), grouped(r.Closed), fmt.Sprintf("%d/%d/%d/%d", c.Local, c.Remote, c.Both, c.Reset),
-		durationOf(r.Lifetime.P99), durationOf(r.Connect.P50), durationOf(r.Connect.P99), grouped(r.Sent), grouped(r.Received),
-		grouped(r.Exchanges.Total), dash(value(r.Local.Addr)), fmt.Sprint(value(r.Netns)), dash(r.Service.Unit),
+		form.Grouped(r.TimeWait.Entered), form.Grouped(r.Open.CloseWait), form.Grouped(r.Open.Peak), form.Grouped(r.Closed), fmt.Sprintf("%d/%d/%d/%d", c.Local, c.Remote, c.Both, c.Reset),
+		durationOf(r.Lifetime.P99), durationOf(r.Connect.P50), durationOf(r.Connect.P99), form.Grouped(r.Sent), form.Grouped(r.Received),
+		form.Grouped(r.Exchanges.Total), dash(value(r.Local.Addr)), fmt.Sprint(value(r.Netns)), dash(r.Service.Unit),
 		dash(r.Service.ContainerID), dash(r.Service.Exe), dash(r.Service.Runtime), dash(value(r.Verdict.Kind)),
 		dash(value(r.Verdict.Confidence)), dash(strings.Join(r.Verdict.Evidence, "; ")),
 	}
@@ -88,7 +89,7 @@ func (d *Document) writeFailures(b *strings.Builder, o *Options) {
 	t := table{columns: []column{{title: "SERVICE", good: 10, least: 8}, {title: "DESTINATION", good: 21, least: 16}, {title: "FAILED", right: true}, {title: "ERROR"}}}
 	for _, r := range d.rowsOf(event.Outbound) {
 		for _, name := range r.errors() {
-			t.add(whose(r.Host, &r.Service), r.shown(o), grouped(r.Failed[name]), name)
+			t.add(whose(r.Host, &r.Service), r.shown(o), form.Grouped(r.Failed[name]), name)
 		}
 	}
 	if len(t.rows) == 0 {
@@ -148,7 +149,7 @@ func (d *Document) writeInbound(b *strings.Builder, o *Options) {
 	b.WriteString("\nINBOUND\n")
 	t.write(b, o.width())
 	if n := all - len(rows); n > 0 {
-		fmt.Fprintf(b, "%s in -o wide and json.\n", count(uint64(n), "more row"))
+		fmt.Fprintf(b, "%s in -o wide and json.\n", form.Count(uint64(n), "more row"))
 	}
 }
 

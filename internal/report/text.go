@@ -46,23 +46,6 @@ func pad(s string, width int, right bool) string {
 	return s + blanks
 }
 
-// count writes "1 connect" or "1,234 connects".
-func count(n uint64, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return grouped(n) + " " + noun + "s"
-}
-
-// grouped puts a comma between thousands.
-func grouped(n uint64) string {
-	s := strconv.FormatUint(n, 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
 // short writes n in at most six characters.
 func short(n uint64) string {
 	if n < 1_000_000 {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/tcpstate/tcpstate/internal/churn"
 	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/form"
 	"github.com/tcpstate/tcpstate/internal/host"
 )
 
@@ -149,20 +150,20 @@ func (t *TimeWaitTotal) tier() string { return fmt.Sprintf("tier %d: %s", t.Tier
 // difference compares what was counted with what the kernel counted.
 func (t *TimeWaitTotal) difference() string {
 	if t.Kernel == nil {
-		return fmt.Sprintf("%s counted; the kernel's own count was not read", grouped(t.Now))
+		return fmt.Sprintf("%s counted; the kernel's own count was not read", form.Grouped(t.Now))
 	}
-	return fmt.Sprintf("%s counted, %s held by the kernel", grouped(t.Now), grouped(*t.Kernel))
+	return fmt.Sprintf("%s counted, %s held by the kernel", form.Grouped(t.Now), form.Grouped(*t.Kernel))
 }
 
 // checked says how often the counts were compared, and how that went.
 func (t *TimeWaitTotal) checked() string {
 	return fmt.Sprintf("compared with the kernel's count %s: %s; %s; %s put right",
-		count(t.Checks, "time"), count(t.Differences, "difference"), censuses(t.Censuses), grouped(t.Repaired))
+		form.Count(t.Checks, "time"), form.Count(t.Differences, "difference"), censuses(t.Censuses), form.Grouped(t.Repaired))
 }
 
 func censuses(n uint64) string {
 	if n == 1 {
 		return "1 census"
 	}
-	return grouped(n) + " censuses"
+	return form.Grouped(n) + " censuses"
 }

@@ -25,6 +25,9 @@ const (
 	TooFewToTell   Name = "too-few-to-tell"
 )
 
+// Names returns every Name but None.
+func Names() []Name { return []Name{Unpooled, UndersizedPool, Pooled, ConnectFailing, TooFewToTell} }
+
 // Verdict is a judgement about one row, why, and what to do about it.
 type Verdict struct {
 	Name Name
