@@ -74,32 +74,24 @@ func twoFiles(cmd *cobra.Command, args []string) error {
 }
 
 func runDiff(e *env, f *diffFlags, before, after string) (d *diff.Document, err error) {
-	if err := f.output.check(); err != nil {
-		return nil, err
-	}
-	out, err := f.output.open(e)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if closeErr := out.Close(); err == nil {
-			err = asFailure(closeErr)
+	err = f.output.to(e, func(out *result) error {
+		ctx, stop := untilSignal()
+		defer stop()
+		var in [2]diff.Input
+		for i, path := range []string{before, after} {
+			var err error
+			if in[i], err = compared(ctx, e, path); err != nil {
+				return err
+			}
 		}
-	}()
-	ctx, stop := untilSignal()
-	defer stop()
-	var in [2]diff.Input
-	for i, path := range []string{before, after} {
-		if in[i], err = compared(ctx, e, path); err != nil {
-			return nil, err
+		d = diff.Compare(in[0], in[1])
+		d.Select(f.all, f.limit.n)
+		if err := out.begin(); err != nil {
+			return err
 		}
-	}
-	d = diff.Compare(in[0], in[1])
-	d.Select(f.all, f.limit.n)
-	if err := out.begin(); err != nil {
-		return nil, err
-	}
-	return d, asFailure(writeDiff(e, f, out, d))
+		return asFailure(writeDiff(e, f, out, d))
+	})
+	return d, err
 }
 
 func writeDiff(e *env, f *diffFlags, out *result, d *diff.Document) error {

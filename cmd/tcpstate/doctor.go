@@ -59,30 +59,18 @@ func runDoctor(e *env, f *doctorFlags) (d *doctor.Document, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := f.output.check(); err != nil {
-		return nil, err
-	}
-	out, err := f.output.open(e)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if closeErr := out.Close(); err == nil {
-			err = asFailure(closeErr)
+	err = f.output.to(e, func(out *result) error {
+		in, err := examined(chosen)
+		if err != nil {
+			return failure{err}
 		}
-	}()
-	in, err := examined(chosen)
-	if err != nil {
-		return nil, failure{err}
-	}
-	d = doctor.Examine(in)
-	if err := out.begin(); err != nil {
-		return nil, err
-	}
-	if err := writeAudit(e, f, out, d); err != nil {
-		return nil, failure{err}
-	}
-	return d, nil
+		d = doctor.Examine(in)
+		if err := out.begin(); err != nil {
+			return err
+		}
+		return asFailure(writeAudit(e, f, out, d))
+	})
+	return d, err
 }
 
 func writeAudit(e *env, f *doctorFlags, out *result, d *doctor.Document) error {

@@ -41,7 +41,7 @@ func newInfo(e *env) *cobra.Command {
 	return cmd
 }
 
-func runInfo(e *env, f *infoFlags, args []string) (err error) {
+func runInfo(e *env, f *infoFlags, args []string) error {
 	if len(args) == 0 {
 		return errors.New("info needs a FILE: name captures, or - for standard input")
 	}
@@ -49,38 +49,28 @@ func runInfo(e *env, f *infoFlags, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := f.output.check(); err != nil {
-		return err
-	}
-	out, err := f.output.open(e)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if closeErr := out.Close(); err == nil {
-			err = asFailure(closeErr)
+	return f.output.to(e, func(out *result) error {
+		d := infoDocument{Schema: "tcpstate.info/v1", Captures: []captureInfo{}}
+		failed := false
+		for _, file := range files {
+			c := examine(file, f.verify)
+			failed = failed || c.Error != nil || f.verify && !c.whole()
+			if c.Error != nil {
+				e.say("%s", *c.Error)
+			}
+			d.Captures = append(d.Captures, c)
 		}
-	}()
-	d := infoDocument{Schema: "tcpstate.info/v1", Captures: []captureInfo{}}
-	failed := false
-	for _, file := range files {
-		c := examine(file, f.verify)
-		failed = failed || c.Error != nil || f.verify && !c.whole()
-		if c.Error != nil {
-			e.say("%s", *c.Error)
+		if err := out.begin(); err != nil {
+			return err
 		}
-		d.Captures = append(d.Captures, c)
-	}
-	if err := out.begin(); err != nil {
-		return err
-	}
-	if err := writeInfo(out, f.output.form, &d); err != nil {
-		return failure{fmt.Errorf("write result: %w", err)}
-	}
-	if failed {
-		return outcome(exitFailed)
-	}
-	return nil
+		if err := writeInfo(out, f.output.form, &d); err != nil {
+			return failure{err}
+		}
+		if failed {
+			return outcome(exitFailed)
+		}
+		return nil
+	})
 }
 
 // infoDocument is the result as JSON.
@@ -228,7 +218,7 @@ func instant(unixNano int64) *string {
 
 func writeInfo(w io.Writer, as string, d *infoDocument) error {
 	if as != "columns" {
-		return form.JSON(w, d, as == "jsonpretty", "write what captures contain")
+		return form.JSON(w, d, as == "jsonpretty", "write result")
 	}
 	var b strings.Builder
 	for i := range d.Captures {
@@ -241,8 +231,10 @@ func writeInfo(w io.Writer, as string, d *infoDocument) error {
 		}
 		c.columns(&b)
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("write result: %w", err)
+	}
+	return nil
 }
 
 // columns are a line for each thing there is to say.

@@ -67,24 +67,14 @@ func planCommand(e *env, f *planFlags) *cobra.Command {
 	return cmd
 }
 
-func runPlan(e *env, f *planFlags) (err error) {
-	if err := f.output.check(); err != nil {
-		return err
-	}
-	out, err := f.output.open(e)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if closeErr := out.Close(); err == nil {
-			err = asFailure(closeErr)
+func runPlan(e *env, f *planFlags) error {
+	return f.output.to(e, func(out *result) error {
+		doc := plan.Build(f.scenario(portsHere))
+		if err := out.begin(); err != nil {
+			return err
 		}
-	}()
-	doc := plan.Build(f.scenario(portsHere))
-	if err := out.begin(); err != nil {
-		return err
-	}
-	return asFailure(writePlan(f.output.form, out, doc))
+		return asFailure(writePlan(f.output.form, out, doc))
+	})
 }
 
 // scenario is what was asked for; here is asked for the ports when no flag tells them.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"math"
 	"time"
 
@@ -58,10 +57,10 @@ func (f *reportFlags) check() error {
 			return err
 		}
 	}
-	return errors.Join(f.output.check(), f.captures.check())
+	return f.captures.check()
 }
 
-func runReport(e *env, f *reportFlags) (err error) {
+func runReport(e *env, f *reportFlags) error {
 	set, err := filter.NewSet(f.filter)
 	if err != nil {
 		return err
@@ -69,31 +68,24 @@ func runReport(e *env, f *reportFlags) (err error) {
 	if err := f.check(); err != nil {
 		return err
 	}
-	out, err := f.output.open(e)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if closeErr := out.Close(); err == nil {
-			err = asFailure(closeErr)
-		}
-	}()
-	ctx, stop := untilSignal()
-	defer stop()
-	doc, err := f.document(ctx, e, set)
-	if err != nil {
-		return err
-	}
-	if f.sort != "" {
-		if err := doc.SortBy(f.sort); err != nil {
+	return f.output.to(e, func(out *result) error {
+		ctx, stop := untilSignal()
+		defer stop()
+		doc, err := f.document(ctx, e, set)
+		if err != nil {
 			return err
 		}
-	}
-	doc.Limit(f.limit.n)
-	if err := out.begin(); err != nil {
-		return err
-	}
-	return asFailure(writeReport(e, f, out, doc))
+		if f.sort != "" {
+			if err := doc.SortBy(f.sort); err != nil {
+				return err
+			}
+		}
+		doc.Limit(f.limit.n)
+		if err := out.begin(); err != nil {
+			return err
+		}
+		return asFailure(writeReport(e, f, out, doc))
+	})
 }
 
 // document makes the report, of a capture or of what happens now.

@@ -34,3 +34,20 @@ func (r *result) Close() error {
 	}
 	return r.file.Close()
 }
+
+// to checks o, opens what it names, lets work write there, and closes it. The first error is returned.
+func (o *output) to(e *env, work func(*result) error) (err error) {
+	if err := o.check(); err != nil {
+		return err
+	}
+	out, err := o.open(e)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := out.Close(); err == nil {
+			err = asFailure(closeErr)
+		}
+	}()
+	return work(out)
+}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -40,23 +39,19 @@ func newTrace(e *env) *cobra.Command {
 	return cmd
 }
 
-func runTrace(e *env, f *traceFlags) (err error) {
+func runTrace(e *env, f *traceFlags) error {
 	set, err := filter.NewSet(f.filter)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(f.output.check(), f.captures.check()); err != nil {
+	if err := f.captures.check(); err != nil {
 		return err
 	}
-	out, err := f.output.open(e)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if closeErr := out.Close(); err == nil {
-			err = asFailure(closeErr)
-		}
-	}()
+	return f.output.to(e, func(out *result) error { return f.run(e, set, out) })
+}
+
+// run writes what happens to out.
+func (f *traceFlags) run(e *env, set *filter.Set, out *result) (err error) {
 	ctx, stop := untilSignal()
 	defer stop()
 
