@@ -16,6 +16,9 @@ type Input struct {
 	Service func(*event.Owner) *service.Service
 	// Name finds the name of an address. Nil: no names.
 	Name func(netip.Addr) string
+	// Charted is how many rows get their charts, the worst first; Chart names others by their ID.
+	Charted int
+	Chart   []int
 	Facts
 }
 

@@ -156,6 +156,14 @@ type Destination struct {
 	// DetailsLost is how many events of the row are in the totals only.
 	DetailsLost uint64  `json:"details_lost"`
 	Verdict     Verdict `json:"verdict"`
+	// Charts are there for the worst rows only: see [Input.Charted].
+	Charts *Charts `json:"charts"`
+
+	// ID tells which row of the table this is: the same in all documents of one table.
+	ID int `json:"-"`
+	// Recent is how many connections were opened in each of the last sixty seconds, the oldest first; nil unless the
+	// table keeps it. It is for live views.
+	Recent []uint32 `json:"-"`
 
 	harm harm
 	leak leak

@@ -58,6 +58,8 @@ type Port struct {
 	ServicesOmitted int      `json:"services_omitted"`
 	// Basis is exact when Used is what the kernel held at the end, else inferred from the events.
 	Basis string `json:"basis"`
+	// Charts are there for the budgets of the rows that have them.
+	Charts *PortCharts `json:"charts"`
 
 	figures churn.BudgetFigures
 }
