@@ -130,12 +130,12 @@ func (s *segment) follows(o *segment) bool {
 	return s.began.Recording != "" && s.began.Recording == o.began.Recording && s.began.Segment == o.began.Segment+1
 }
 
-// reportedAll makes one report of all replays. Each has its own part in it.
-func reportedAll(ctx context.Context, replays []*replay, o churn.Options) (*report.Document, error) {
+// reportedAll makes one report of all replays, each with its own part in it.
+func reportedAll(ctx context.Context, replays []*replay, o churn.Options, charted int) (*report.Document, error) {
 	var parts []*report.Document
 	var errs []error
 	for _, r := range replays {
-		d, err := reported(ctx, r, o)
+		d, err := reported(ctx, r, o, charted)
 		if err == nil {
 			parts = append(parts, d)
 		}

@@ -69,7 +69,7 @@ func traceDemo(l *live, incident *demo.Incident) (*report.Document, error) {
 		stopped <- incident.Stop()
 		stop()
 	}()
-	doc, err := reported(ctx, &oneNamespace{l, incident.Netns}, churn.Options{})
+	doc, err := reported(ctx, &oneNamespace{l, incident.Netns}, churn.Options{}, 0)
 	if stopErr := <-stopped; err == nil {
 		err = asFailure(stopErr)
 	}

@@ -158,7 +158,7 @@ func reportOfFolder(ctx context.Context, path string) (*report.Document, error) 
 	if err != nil {
 		return nil, err
 	}
-	return reportedAll(ctx, replays, churn.Options{})
+	return reportedAll(ctx, replays, churn.Options{}, 0)
 }
 
 // reportOf makes the report of a capture.
@@ -177,7 +177,7 @@ func reportOf(
 			err = closeErr
 		}
 	}()
-	if d, err = reported(ctx, s, churn.Options{}); err != nil {
+	if d, err = reported(ctx, s, churn.Options{}, 0); err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil {

@@ -73,7 +73,7 @@ func BenchmarkReportOfACapture(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		d, err := reported(context.Background(), r, churn.Options{})
+		d, err := reported(context.Background(), r, churn.Options{}, chartedRows)
 		if err != nil || d.Filter.Matched != uint64(events) {
 			b.Fatalf("%d events of %d: %v", d.Filter.Matched, events, err)
 		}

@@ -88,6 +88,19 @@ func runReport(e *env, f *reportFlags) error {
 	})
 }
 
+// The rows that get charts, the worst first.
+const (
+	chartedRows = 12
+	pageRows    = 200 // on a page each has a place of its own
+)
+
+func (f *reportFlags) charted() int {
+	if f.output.form == "html" {
+		return pageRows
+	}
+	return chartedRows
+}
+
 // document makes the report, of a capture or of what happens now.
 func (f *reportFlags) document(ctx context.Context, e *env, set *filter.Set) (doc *report.Document, err error) {
 	o := churn.Options{MaxRows: f.destinations.n}
@@ -96,7 +109,7 @@ func (f *reportFlags) document(ctx context.Context, e *env, set *filter.Set) (do
 		if err != nil {
 			return nil, err
 		}
-		return reportedAll(ctx, replays, o)
+		return reportedAll(ctx, replays, o, f.charted())
 	}
 	options := f.bounds.options()
 	options.Tick = reportTick
@@ -111,7 +124,7 @@ func (f *reportFlags) document(ctx context.Context, e *env, set *filter.Set) (do
 	}()
 	l.header(e)
 	o.Alert = l.alert(e)
-	return reported(ctx, l, o)
+	return reported(ctx, l, o, f.charted())
 }
 
 func writeReport(e *env, f *reportFlags, out *result, doc *report.Document) error {

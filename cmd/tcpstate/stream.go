@@ -64,9 +64,10 @@ type ending struct {
 	Facts    report.Facts
 }
 
-// reported runs a stream to its end and makes the report of it.
-func reported(ctx context.Context, s stream, o churn.Options) (*report.Document, error) {
+// reported runs a stream to its end and makes the report of it, with charts of that many rows.
+func reported(ctx context.Context, s stream, o churn.Options, charted int) (*report.Document, error) {
 	w := s.window()
+	o.Steps = charted > 0
 	o.Start, o.Partial = w.Start, w.Partial
 	table := churn.New(o)
 	t := &taker{
@@ -82,7 +83,7 @@ func reported(ctx context.Context, s stream, o churn.Options) (*report.Document,
 	}
 	table.Close(last.End)
 	table.Snapshot(last.Snapshot)
-	return report.Build(report.Input{Table: table, Service: s.owner, Facts: last.Facts}), nil
+	return report.Build(report.Input{Table: table, Service: s.owner, Charted: charted, Facts: last.Facts}), nil
 }
 
 // reportTick costs half of what the default does. Nobody watches; but a process is looked up when its events are read.

@@ -101,6 +101,22 @@ func (h *Histogram) Quantile(q float64) float64 {
 	return float64(h.max)
 }
 
+// Bucket counts the values from Least to below Below.
+type Bucket struct{ Least, Below, Count uint64 }
+
+// Buckets calls yield for the buckets in which there is something, the smallest values first. A nil Histogram has none.
+func (h *Histogram) Buckets(yield func(Bucket) bool) {
+	if h == nil || h.zeros > 0 && !yield(Bucket{0, 1, h.zeros}) {
+		return
+	}
+	for s, n := range h.slot {
+		i := (int(h.first) + s) << h.shift
+		if n > 0 && !yield(Bucket{lowest(i), lowest(i + 1<<h.shift), uint64(n)}) {
+			return
+		}
+	}
+}
+
 // SumFrom returns about the sum of those values that are at least v.
 func (h *Histogram) SumFrom(v float64) float64 {
 	if h == nil {

@@ -10,6 +10,8 @@ import (
 // Row is what became of the connections between one service and one destination (outbound), or between one listening
 // address and one remote host (inbound).
 type Row struct {
+	// ID is the row's own within its table, and does not change.
+	ID        int
 	Direction event.Direction
 	Netns     uint32
 	// Local has port 0 for outbound rows, Remote for inbound ones: those ports differ from connection to connection.
@@ -72,6 +74,8 @@ type Row struct {
 	failed      *arrivals // of connects that failed; nil: none
 	pace        pace
 	falls       falls
+	course      course
+	recent      *recent // nil: none, or not kept
 }
 
 // Budget is the port budget that the row's connections use up; nil for inbound and ~other rows.

@@ -24,10 +24,13 @@ type Options struct {
 	// Alert is called from Observe, once for each kind and budget, when there is something to tell at once. It can be
 	// nil.
 	Alert func(Alert)
+	// Steps keeps how rows go on over the window, see [Table.Course]: at most 2 KB a row. Recent keeps the last minute by
+	// seconds, see [Row.Recent].
+	Steps, Recent bool
 }
 
-// DefaultMaxRows is enough for a host that talks to 8192 destinations; it bounds the rows to 40 MB at the very most,
-// their port budgets to 30 MB, and the snapshot at the end to 16 MiB.
+// DefaultMaxRows is enough for a host that talks to 8192 destinations; it bounds the rows to 40 MB at the very most (60 MB
+// with steps and seconds), their port budgets to 30 MB, and the snapshot at the end to 16 MiB.
 const DefaultMaxRows = 8192
 
 // Window is the time that a table covers, Unix nanoseconds.
@@ -59,6 +62,8 @@ type Table struct {
 	sockets        int // how many of the snapshot are kept
 	snapshot       bool
 	alert          func(Alert)
+	steps          *steps // nil: not kept
+	seconds        bool
 
 	binds        []*BindFailure
 	bindsOmitted uint64
@@ -85,10 +90,14 @@ func New(o Options) *Table {
 	if o.MaxRows <= 0 {
 		o.MaxRows = DefaultMaxRows
 	}
-	return &Table{
+	t := &Table{
 		max: o.MaxRows, rows: make(map[key]*Row), budgetByKey: make(map[key]*Budget), namespaces: make(map[uint32]*namespace),
-		window: Window{Start: o.Start, End: o.Start, Partial: o.Partial}, alert: o.Alert,
+		window: Window{Start: o.Start, End: o.Start, Partial: o.Partial}, alert: o.Alert, seconds: o.Recent,
 	}
+	if o.Steps {
+		t.steps = new(steps)
+	}
+	return t
 }
 
 // Observe counts e, in its row and in the row's port budget. It keeps nothing of e, and allocates only for what a row
@@ -108,6 +117,7 @@ func (t *Table) Observe(e *event.Event) {
 	}
 	r := t.row(e)
 	b := t.budgetOf(r, e)
+	t.proceed(r, e, e.Kind, 1)
 	switch e.Kind {
 	case event.Connect, event.Accept:
 		r.openOne(e)
@@ -134,6 +144,33 @@ func (t *Table) Observe(e *event.Event) {
 	}
 	if e.Owner != r.Owner {
 		r.own(&e.Owner)
+	}
+}
+
+// proceed counts e, or the n events of a kind that it stands for, where it happened in time.
+func (t *Table) proceed(r *Row, e *event.Event, kind event.Kind, n uint64) {
+	if t.seconds && (kind == event.Connect || kind == event.Accept) {
+		if r.recent == nil {
+			r.recent = new(recent)
+		}
+		r.recent.add(e.UnixNano, n)
+	}
+	if t.steps == nil {
+		return
+	}
+	if !t.steps.set {
+		t.steps.set, t.steps.start = true, t.window.Start
+		if t.window.Start == 0 { // a Lost event came first
+			t.steps.start = e.UnixNano
+		}
+	}
+	r.proceed(t.steps, e, kind, n)
+}
+
+// Advance lets the window reach to unixNano at least.
+func (t *Table) Advance(unixNano int64) {
+	if !t.closed {
+		t.extend(unixNano)
 	}
 }
 
@@ -178,6 +215,7 @@ func (t *Table) observeLost(e *event.Event) {
 		return
 	}
 	r := t.row(e)
+	t.proceed(r, e, e.Of, e.Count)
 	r.lost(e)
 	r.own(&e.Owner)
 	b := t.budgetOf(r, e)
@@ -199,6 +237,7 @@ func (t *Table) row(e *event.Event) *Row {
 			return t.otherRow(e)
 		}
 		r = newRow(e)
+		r.ID = len(t.order)
 		r.waits.taken = t.snapshot
 		if r.Direction == event.Inbound {
 			t.inbound++
@@ -224,7 +263,7 @@ func (t *Table) otherRow(e *event.Event) *Row {
 		d = 0
 	}
 	if t.other[d] == nil {
-		t.other[d] = &Row{Direction: d, Other: true, waits: waits{taken: t.snapshot}}
+		t.other[d] = &Row{ID: t.max + int(d), Direction: d, Other: true, waits: waits{taken: t.snapshot}}
 	}
 	return t.other[d]
 }

@@ -411,9 +411,13 @@ func stream(n int) []event.Event {
 }
 
 func BenchmarkObserve(b *testing.B) {
-	for _, n := range []int{1, 50, 1000} {
-		b.Run(fmt.Sprintf("destinations=%d", n), func(b *testing.B) {
-			table := New(Options{})
+	for _, c := range []struct {
+		n    int
+		o    Options
+		name string
+	}{{n: 1}, {n: 50}, {n: 1000}, {1000, Options{Steps: true}, ",steps"}, {1000, Options{Steps: true, Recent: true}, ",steps,recent"}} {
+		b.Run(fmt.Sprintf("destinations=%d%s", c.n, c.name), func(b *testing.B) {
+			table, n := New(c.o), c.n
 			events := stream(n)
 			for i := range events {
 				table.Observe(&events[i])

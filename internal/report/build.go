@@ -82,6 +82,12 @@ func Build(in Input) *Document {
 	}
 	d.BindFailures, d.BindFailuresOmitted = in.bindFailures(), in.Table.BindFailuresOmitted()
 	sortByHarm(d.Destinations)
+	byID := make(map[int]*churn.Row, len(rows))
+	for _, r := range rows {
+		byID[r.ID] = r
+	}
+	d.link()
+	d.chart(&in, byID)
 	d.find(w)
 	return d
 }
@@ -116,7 +122,7 @@ func (in *Input) destination(r *churn.Row, w churn.Window, survey *verdict.Surve
 	v := survey.Judge(r, w, verdict.Program{Comm: owner.Comm, Exe: owner.Exe, Runtime: owner.Runtime, Library: owner.Library})
 	_, peak := r.Peak()
 	d := Destination{
-		Service: owner, Direction: r.Direction.String(), Netns: known(r.Netns),
+		ID: r.ID, Recent: r.Recent(w.End), Service: owner, Direction: r.Direction.String(), Netns: known(r.Netns),
 		Local: localOf(r.Local), Dst: in.remote(r),
 		Opened: r.Opened, Closed: r.Closed, Failed: failedBy(r),
 		ClosedBy: ClosedBy{
@@ -128,7 +134,7 @@ func (in *Input) destination(r *churn.Row, w churn.Window, survey *verdict.Surve
 		Lifetime: quantiles(r.Lifetimes), Connect: quantiles(r.ConnectTimes),
 		Sent: r.SentBytes, Received: r.ReceivedBytes,
 		Exchanges: exchanges(r), DetailsLost: r.LostDetails(),
-		Verdict: verdictOf(&v),
+		Verdict: verdictOf(&v), budget: r.Budget(),
 	}
 	if s := w.Seconds(); s > 0 {
 		d.OpenedRate = pointer(Decimal(float64(r.Opened) / s))
@@ -231,16 +237,19 @@ func (in *Input) remoteOf(a netip.AddrPort) Remote {
 func failedBy(r *churn.Row) map[string]uint64 {
 	m := make(map[string]uint64)
 	for err, n := range r.Failures {
-		switch err {
-		case churn.OtherFailures:
-			m["OTHER"] += n
-		case event.NoError:
-			m[event.UnknownError.String()] += n
-		default:
-			m[err.String()] += n
-		}
+		m[errorName(err)] += n
 	}
 	return m
+}
+
+func errorName(err event.Error) string {
+	switch err {
+	case churn.OtherFailures:
+		return "OTHER"
+	case event.NoError:
+		return event.UnknownError.String()
+	}
+	return err.String()
 }
 
 func quantiles(h *churn.Histogram) Quantiles {

@@ -4,6 +4,8 @@
 // Nothing that a process, a path or a packet could have named reaches an output unescaped.
 package report
 
+import "github.com/tcpstate/tcpstate/internal/churn"
+
 // Schema names the JSON of a Document. Fields may be added under the same name; none is renamed or removed.
 const Schema = "tcpstate.report/v1"
 
@@ -167,6 +169,9 @@ type Destination struct {
 
 	harm harm
 	leak leak
+
+	budget *churn.Budget // of the table; nil: none
+	port   *Port         // the same in the document
 }
 
 // ClosedBy counts ends by who closed first.

@@ -51,12 +51,8 @@ const maxFindings = 100
 
 // find collects the findings of the rows, which are in the order of harm, and of the budgets, tightest first.
 func (d *Document) find(w churn.Window) {
-	budgets := make(map[budgetKey]*Port, len(d.Ports))
-	for i := range d.Ports {
-		budgets[d.Ports[i].key()] = &d.Ports[i]
-	}
 	for i := range d.Destinations {
-		d.findIn(&d.Destinations[i], budgets[d.Destinations[i].budgetKey()])
+		d.findIn(&d.Destinations[i], d.Destinations[i].port)
 		d.findLeaks(&d.Destinations[i])
 	}
 	for i := range d.Ports {

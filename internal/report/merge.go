@@ -26,12 +26,41 @@ func Merge(parts []*Document) *Document {
 	m.Host = Host{Name: strings.Join(names, ", "), Kernel: oneOf(parts, func(d *Document) string { return d.Host.Kernel }), Source: fmt.Sprintf("%d recordings", len(parts)), Hooks: []string{}}
 	m.Filter.Expression = oneOf(parts, func(d *Document) string { return d.Filter.Expression })
 	sortByHarm(m.Destinations)
+	m.limitCharts(parts)
 	slices.SortStableFunc(m.Findings, func(a, b Finding) int { return cmp.Compare(weight(a.Severity), weight(b.Severity)) })
 	if n := len(m.Findings); n > maxFindings {
 		m.FindingsOmitted += n - maxFindings
 		m.Findings = m.Findings[:maxFindings]
 	}
 	return m
+}
+
+// limitCharts keeps as many charts as one of the parts had.
+func (d *Document) limitCharts(parts []*Document) {
+	most := 0
+	for _, p := range parts {
+		n := 0
+		for i := range p.Destinations {
+			if p.Destinations[i].Charts != nil {
+				n++
+			}
+		}
+		most = max(most, n)
+	}
+	kept := make(map[*PortCharts]bool)
+	for i := range d.Destinations {
+		r := &d.Destinations[i]
+		if i >= most {
+			r.Charts = nil
+		} else if r.port != nil {
+			kept[r.port.Charts] = true
+		}
+	}
+	for i := range d.Ports {
+		if !kept[d.Ports[i].Charts] {
+			d.Ports[i].Charts = nil
+		}
+	}
 }
 
 // hostNames are the names of the parts, with their source where one host has several.

@@ -62,22 +62,11 @@ type Port struct {
 	Charts *PortCharts `json:"charts"`
 
 	figures churn.BudgetFigures
+	budget  *churn.Budget
 }
 
 // maxServices bounds the services named in a budget.
 const maxServices = 8
-
-// budgetKey is what a budget and the rows that draw on it have in common.
-type budgetKey struct {
-	netns    uint32
-	src, dst string
-}
-
-func (p *Port) key() budgetKey { return budgetKey{value(p.Netns), value(p.Src), p.place()} }
-
-func (d *Destination) budgetKey() budgetKey {
-	return budgetKey{value(d.Netns), value(d.Local.Addr), d.place()}
-}
 
 func (p *Port) place() string { return joinPlace(p.Dst.Addr, p.Dst.Port) }
 
@@ -87,7 +76,7 @@ func (in *Input) ports(rows []Destination, w churn.Window) []Port {
 	ports := []Port{}
 	for _, b := range in.Table.Budgets() {
 		p := in.portOf(b, b.Figures(w))
-		p.name(users[p.key()])
+		p.name(users[b])
 		ports = append(ports, p)
 	}
 	sortByNeed(ports)
@@ -101,7 +90,7 @@ func (in *Input) portOf(b *churn.Budget, f churn.BudgetFigures) Port {
 		Exhausted: f.Exhausted, TupleInUse: f.TupleInUse, BoundConnects: f.Bound, BindExhausted: f.BindExhausted,
 		SlowConnects: f.SlowOpened, SlowSince: timeOf(f.SlowSince),
 		ConnectFast: measured(f.ConnectFast), ConnectSlow: measured(f.ConnectSlow),
-		Services: []string{}, Basis: event.Inferred.String(), figures: f,
+		Services: []string{}, Basis: event.Inferred.String(), figures: f, budget: b,
 	}
 	p.OpenedRate = pointer(Decimal(f.OpenedPerSecond))
 	if f.Exact {
@@ -136,19 +125,19 @@ func (p *Port) name(users []string) {
 }
 
 // usersOf are the services of each budget by how much they connect, each once.
-func usersOf(rows []Destination) map[budgetKey][]string {
-	outbound := event.Outbound.String()
-	all := make(map[budgetKey]map[string]uint64)
+func usersOf(rows []Destination) map[*churn.Budget][]string {
+	all := make(map[*churn.Budget]map[string]uint64)
 	for i := range rows {
-		if r := &rows[i]; r.Direction == outbound && !r.harm.other {
-			k := r.budgetKey()
-			if all[k] == nil {
-				all[k] = make(map[string]uint64)
-			}
-			all[k][r.Service.Name] += r.Opened + r.harm.failed
+		r := &rows[i]
+		if r.budget == nil {
+			continue
 		}
+		if all[r.budget] == nil {
+			all[r.budget] = make(map[string]uint64)
+		}
+		all[r.budget][r.Service.Name] += r.Opened + r.harm.failed
 	}
-	users := make(map[budgetKey][]string, len(all))
+	users := make(map[*churn.Budget][]string, len(all))
 	for k, weights := range all {
 		for name := range weights {
 			users[k] = append(users[k], name)

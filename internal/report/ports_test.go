@@ -192,12 +192,12 @@ func TestJSONOfABudget(t *testing.T) {
 			"reserved":2,"capacity":28229,"used":14114,"used_ratio":0.499982,"by_state":{"ESTABLISHED":14,"TIME_WAIT":14100},"opened_per_second":235.0,
 			"seconds_to_exhaustion":null,"exhausted":0,"opened":100,"blocked":1,"reusable":0,"slow_connects":0,"slow_since":null,
 			"connect_seconds_before_half":null,"connect_seconds_past_half":null,"tuple_in_use":0,"bound_connects":0,"bind_exhausted":0,"services":[],"services_omitted":0,
-			"basis":"inferred"}`},
+			"basis":"inferred","charts":null}`},
 		{"unknown settings", unknown, `{"netns":4026531840,"src":"10.0.0.7","dst":{"addr":"10.2.3.4","port":5432,"name":""},"range":null,
 			"reserved":null,"capacity":null,"used":3,"used_ratio":null,"by_state":{"ESTABLISHED":3},"opened_per_second":0.0,
 			"seconds_to_exhaustion":null,"exhausted":4,"opened":100,"blocked":null,"reusable":0,"slow_connects":0,"slow_since":null,
 			"connect_seconds_before_half":null,"connect_seconds_past_half":null,"tuple_in_use":0,"bound_connects":0,"bind_exhausted":0,"services":[],"services_omitted":0,
-			"basis":"inferred"}`},
+			"basis":"inferred","charts":null}`},
 	} {
 		p := (&Input{}).portOf(budgetOf(100), c.figures)
 		text, err := json.Marshal(&p)
@@ -280,15 +280,12 @@ func TestServicesOfABudgetAreBounded(t *testing.T) {
 }
 
 func TestUsersOfABudget(t *testing.T) {
-	row := func(service, dst string, opened uint64) Destination {
-		d := Destination{Service: Service{Name: service}, Direction: "outbound", Opened: opened}
-		d.Local.Addr, d.Dst.Addr, d.Dst.Port = pointer("10.0.0.7"), &dst, pointer(uint16(80))
-		return d
+	row := func(service string, b *churn.Budget, opened uint64) Destination {
+		return Destination{Service: Service{Name: service}, Opened: opened, budget: b}
 	}
-	rows := []Destination{row("java", "10.0.0.1", 5), row("curl", "10.0.0.1", 9), row("java", "10.0.0.1", 6), row("php", "10.0.0.2", 99), row("nginx", "10.0.0.1", 99)}
-	rows[4].Direction = "inbound"
-	users := usersOf(rows)
-	if diff := cmp.Diff([]string{"java", "curl"}, users[rows[0].budgetKey()]); diff != "" {
+	one, two := new(churn.Budget), new(churn.Budget)
+	users := usersOf([]Destination{row("java", one, 5), row("curl", one, 9), row("java", one, 6), row("php", two, 99), row("nginx", nil, 99)})
+	if diff := cmp.Diff([]string{"java", "curl"}, users[one]); diff != "" {
 		t.Errorf("services (-want +got):\n%s", diff)
 	}
 }

@@ -194,7 +194,7 @@ func busyHost() Input {
 	bind.Local, bind.Error, bind.Cause = netip.MustParseAddrPort("192.0.2.9:8080"), event.EADDRNOTAVAIL, event.NotLocal
 	t.add(bind)
 	t.snapshot()
-	table := t.table(churn.Options{})
+	table := t.table(churn.Options{Steps: true, Recent: true})
 	table.Snapshot(true)
 	small300 := settings()
 	small300.Netns, small300.RangeLow, small300.RangeHigh, small300.Blocked = 4026532001, 40000, 40299, new(host.PortSet)
@@ -202,7 +202,7 @@ func busyHost() Input {
 	table.SetHost(settings())
 	table.SetHost(small300)
 	return Input{
-		Table: table, Service: known77, Facts: Facts{
+		Table: table, Service: known77, Charted: 2, Facts: Facts{
 			Host: "web1", Kernel: "6.1.0-18-amd64", Source: "live",
 			TimeWaitTier: "tier 2 (tracepoints)", Hooks: []string{"tp_btf/inet_sock_set_state", "tp_btf/timer_start: not attached, permission denied"},
 			TimeWait: &TimeWaitInput{Tier: 2, How: "tracepoints", Exact: true, Kernel: pointer(uint64(1213)), Checks: 10},
