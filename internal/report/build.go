@@ -64,12 +64,12 @@ func Build(in Input) *Document {
 			Name: event.Printable(in.Host), Kernel: event.Printable(in.Kernel), Source: event.Printable(in.Source),
 			TimeWaitTier: event.Printable(in.TimeWaitTier), Hooks: printables(in.Hooks),
 		},
-		Filter:       Filter{Expression: event.Printable(in.Filter), Matched: in.Table.Counts().Events, Excluded: in.Excluded},
-		Destinations: []Destination{},
-		Findings:     []Finding{},
-		HooksAbsent:  printables(in.HooksAbsent),
+		Filter:      Filter{Expression: event.Printable(in.Filter), Matched: in.Table.Counts().Events, Excluded: in.Excluded},
+		Findings:    []Finding{},
+		HooksAbsent: printables(in.HooksAbsent),
 	}
 	rows := in.Table.Rows()
+	d.Destinations = make([]Destination, 0, len(rows))
 	survey := verdict.NewSurvey(rows)
 	for _, r := range rows {
 		d.Destinations = append(d.Destinations, in.destination(r, w, survey))

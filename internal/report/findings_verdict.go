@@ -66,8 +66,9 @@ const maxInboundChurn = 3
 // this one, its own row says so already.
 func (d *Document) findInboundChurn() {
 	var rows []*Destination
+	own := d.ownWays()
 	for _, r := range d.rowsOf(event.Inbound) {
-		if len(r.Verdict.Evidence) > 0 && !d.opensItself(r) {
+		if len(r.Verdict.Evidence) > 0 && !own[way{value(r.Dst.Addr), value(r.Local.Addr), value(r.Local.Port)}] {
 			rows = append(rows, r)
 		}
 	}
@@ -87,14 +88,17 @@ func (d *Document) findInboundChurn() {
 	}
 }
 
-// opensItself reports whether the other end of the inbound row r is on this host, and in this report.
-func (d *Document) opensItself(r *Destination) bool {
-	for i := range d.Destinations {
-		o := &d.Destinations[i]
-		if o.Direction == event.Outbound.String() && value(o.Dst.Port) == value(r.Local.Port) &&
-			value(o.Dst.Addr) == value(r.Local.Addr) && value(o.Local.Addr) == value(r.Dst.Addr) {
-			return true
-		}
+// way is the two ends of a row, but for the port that differs from connection to connection.
+type way struct {
+	from, to string
+	port     uint16
+}
+
+// ownWays are those of the outbound rows: an inbound row of the same way is the other end of one, on this host.
+func (d *Document) ownWays() map[way]bool {
+	ways := make(map[way]bool)
+	for _, r := range d.rowsOf(event.Outbound) {
+		ways[way{value(r.Local.Addr), value(r.Dst.Addr), value(r.Dst.Port)}] = true
 	}
-	return false
+	return ways
 }

@@ -47,16 +47,35 @@ func (d *Destination) is(n verdict.Name) bool {
 }
 
 func sortByHarm(rows []Destination) {
-	slices.SortStableFunc(rows, func(a, b Destination) int {
-		return cmp.Or(cmp.Compare(b.harm.level, a.harm.level), cmp.Compare(b.harm.weight, a.harm.weight), byName(&a, &b))
+	sortInPlace(rows, func(a, b *Destination) int {
+		if c := cmp.Or(cmp.Compare(b.harm.level, a.harm.level), cmp.Compare(b.harm.weight, a.harm.weight)); c != 0 {
+			return c
+		}
+		return byName(a, b)
 	})
 }
 
 // byName makes every order definite: outbound first, then by service and addresses.
 func byName(a, b *Destination) int {
-	return cmp.Or(-strings.Compare(a.Direction, b.Direction), strings.Compare(a.Service.Name, b.Service.Name),
-		strings.Compare(a.place(), b.place()), strings.Compare(a.localPlace(), b.localPlace()),
+	if c := cmp.Or(-strings.Compare(a.Direction, b.Direction), strings.Compare(a.Service.Name, b.Service.Name)); c != 0 {
+		return c
+	}
+	return cmp.Or(strings.Compare(a.place(), b.place()), strings.Compare(a.localPlace(), b.localPlace()),
 		cmp.Compare(value(a.Netns), value(b.Netns)), cmp.Compare(value(a.Service.CgroupID), value(b.Service.CgroupID)))
+}
+
+// sortInPlace sorts large values, which are moved once; those that are equal keep their order.
+func sortInPlace[T any](rows []T, compare func(a, b *T) int) {
+	order := make([]*T, len(rows))
+	for i := range rows {
+		order[i] = &rows[i]
+	}
+	slices.SortStableFunc(order, compare)
+	sorted := make([]T, len(rows))
+	for i, r := range order {
+		sorted[i] = *r
+	}
+	copy(rows, sorted)
 }
 
 // fields are what rows can be sorted by. Each compares ascending.
@@ -100,11 +119,11 @@ func (d *Document) SortBy(field string) error {
 	}
 	name, descending := strings.CutPrefix(field, "-")
 	compare := fields[name]
-	slices.SortStableFunc(d.Destinations, func(a, b Destination) int {
+	sortInPlace(d.Destinations, func(a, b *Destination) int {
 		if descending {
-			return compare(&b, &a)
+			return compare(b, a)
 		}
-		return compare(&a, &b)
+		return compare(a, b)
 	})
 	return nil
 }

@@ -73,8 +73,9 @@ func (p *Port) place() string { return joinPlace(p.Dst.Addr, p.Dst.Port) }
 // ports describes the budgets of the table, the tightest first.
 func (in *Input) ports(rows []Destination, w churn.Window) []Port {
 	users := usersOf(rows)
-	ports := []Port{}
-	for _, b := range in.Table.Budgets() {
+	budgets := in.Table.Budgets()
+	ports := make([]Port, 0, len(budgets))
+	for _, b := range budgets {
 		p := in.portOf(b, b.Figures(w))
 		p.name(users[b])
 		ports = append(ports, p)
@@ -170,10 +171,12 @@ func measured(h *churn.Histogram) *Quantiles {
 
 // sortByNeed puts the budgets first of which least is left.
 func sortByNeed(ports []Port) {
-	slices.SortStableFunc(ports, func(a, b Port) int {
-		return cmp.Or(cmp.Compare(value(b.UsedRatio), value(a.UsedRatio)), cmp.Compare(b.Exhausted, a.Exhausted),
-			cmp.Compare(b.Used, a.Used), strings.Compare(a.place(), b.place()),
-			strings.Compare(value(a.Src), value(b.Src)), cmp.Compare(value(a.Netns), value(b.Netns)))
+	sortInPlace(ports, func(a, b *Port) int {
+		c := cmp.Or(cmp.Compare(value(b.UsedRatio), value(a.UsedRatio)), cmp.Compare(b.Exhausted, a.Exhausted), cmp.Compare(b.Used, a.Used))
+		if c != 0 {
+			return c
+		}
+		return cmp.Or(strings.Compare(a.place(), b.place()), strings.Compare(value(a.Src), value(b.Src)), cmp.Compare(value(a.Netns), value(b.Netns)))
 	})
 }
 

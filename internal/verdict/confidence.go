@@ -38,18 +38,33 @@ var margins = []margin{
 	{"failures", func(t *thresholds) *float64 { return &t.failingShare }, 0.35, 0.65},
 }
 
+// moved are the rules with one threshold moved to an end of its range.
+var moved = func() (all []movedRule) {
+	for _, m := range margins {
+		for _, limit := range []float64{m.low, m.high} {
+			r := movedRule{rule: rule, what: m.what, limit: limit, usual: *m.of(&rule)}
+			*m.of(&r.rule) = limit
+			all = append(all, r)
+		}
+	}
+	return all
+}()
+
+type movedRule struct {
+	rule         thresholds
+	what         string
+	limit, usual float64
+}
+
 // sureness says how sure a conclusion is, and why it is not surer, "" when it is.
 func sureness(f *figures, c conclusion) (Confidence, string) {
 	name, turned, why := c.name(), 0, ""
-	for _, m := range margins {
-		for _, limit := range []float64{m.low, m.high} {
-			t := rule
-			*m.of(&t) = limit
-			if other := t.apply(f).name(); other != name {
-				turned++
-				why = fmt.Sprintf("near a limit of the rule: with a limit of %s (not %s) for %s it would be %s",
-					decimal(limit), decimal(*m.of(&rule)), m.what, other)
-			}
+	for i := range moved {
+		m := &moved[i]
+		if other := m.rule.apply(f).name(); other != name {
+			turned++
+			why = fmt.Sprintf("near a limit of the rule: with a limit of %s (not %s) for %s it would be %s",
+				decimal(m.limit), decimal(m.usual), m.what, other)
 		}
 	}
 	lost := float64(f.lostDetails) / max(float64(f.details), 1)
