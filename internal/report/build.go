@@ -139,6 +139,7 @@ func (in *Input) destination(r *churn.Row, w churn.Window, survey *verdict.Surve
 	if s := w.Seconds(); s > 0 {
 		d.OpenedRate = pointer(Decimal(float64(r.Opened) / s))
 	}
+	d.where = d.place()
 	d.harm, d.leak = harmOf(r, &d), leakOf(r, w)
 	return d
 }
@@ -256,14 +257,10 @@ func quantiles(h *churn.Histogram) Quantiles {
 	if h.Count() == 0 {
 		return Quantiles{}
 	}
-	seconds := func(ns float64) *Decimal {
-		d := Decimal(ns / 1e9)
-		return &d
+	q := [...]Decimal{
+		Decimal(h.Quantile(0.5) / 1e9), Decimal(h.Quantile(0.9) / 1e9), Decimal(h.Quantile(0.99) / 1e9), Decimal(float64(h.Max()) / 1e9),
 	}
-	return Quantiles{
-		P50: seconds(h.Quantile(0.5)), P90: seconds(h.Quantile(0.9)), P99: seconds(h.Quantile(0.99)),
-		Max: seconds(float64(h.Max())),
-	}
+	return Quantiles{P50: &q[0], P90: &q[1], P99: &q[2], Max: &q[3]}
 }
 
 func exchanges(r *churn.Row) Exchanges {

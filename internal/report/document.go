@@ -170,6 +170,7 @@ type Destination struct {
 	harm harm
 	leak leak
 
+	where  string        // place, worked out once
 	budget *churn.Budget // of the table; nil: none
 	port   *Port         // the same in the document
 }

@@ -152,7 +152,12 @@ func (d *Destination) failed() uint64 {
 }
 
 // place is the remote end in one word.
-func (d *Destination) place() string { return joinPlace(d.Dst.Addr, d.Dst.Port) }
+func (d *Destination) place() string {
+	if d.where != "" {
+		return d.where
+	}
+	return joinPlace(d.Dst.Addr, d.Dst.Port)
+}
 
 func (d *Destination) localPlace() string { return joinPlace(d.Local.Addr, d.Local.Port) }
 

@@ -69,41 +69,59 @@ type finding struct {
 	sentence string
 }
 
+// suspect is a row with what the rule says of it.
+type suspect struct {
+	survey  *Survey
+	row     *churn.Row
+	window  churn.Window
+	program *Program
+	figures *figures
+	c       conclusion
+	name    Name
+	churns  bool // it opens connections without need
+}
+
+// signs are the kinds in the order in which they are looked for, each where it may be.
+var signs = []struct {
+	kind Kind
+	may  func(*suspect) bool
+	test func(*suspect) string
+}{
+	{DualStack, (*suspect).fails, func(x *suspect) string { return x.survey.twin(x.row, x.figures) }},
+	{RetryStorm, func(x *suspect) bool { return x.fails() || x.c == exhausted }, func(x *suspect) string { return storm(x.row, x.window) }},
+	{LoadGenerator, (*suspect).churning, func(x *suspect) string { return x.program.loadGenerator() }},
+	{Leak, func(x *suspect) bool { return x.churns || x.c == leak }, func(x *suspect) string { return leaked(x.row, x.c) }},
+	{Relay, (*suspect).churning, func(x *suspect) string { return x.survey.relay(x.row) }},
+	{Restart, func(x *suspect) bool { return !x.churns && !x.fails() }, func(x *suspect) string { return restarted(x.row) }},
+	{IdleTimeout, func(x *suspect) bool { return !x.fails() }, func(x *suspect) string { return idleTimeout(x.row) }},
+	{KeepAliveLimit, func(x *suspect) bool { return x.churns || x.recycled() }, func(x *suspect) string { return keepAliveLimit(x.row) }},
+	{ServerCloses, (*suspect).churning, func(x *suspect) string { return serverCloses(x.row, x.figures) }},
+	{RecycledPool, (*suspect).recycled, func(x *suspect) string { return x.figures.recycledSentence() }},
+	{HealthCheck, func(x *suspect) bool { return x.c == tooFew }, func(x *suspect) string { return healthCheck(x.row, x.figures) }},
+}
+
 // recognise looks for what the verdict's name does not say; the first that holds is taken.
 func (s *Survey) recognise(r *churn.Row, w churn.Window, p *Program, f *figures, c conclusion) finding {
-	name := c.name()
-	churns := name == Unpooled || name == UndersizedPool
-	tests := []struct {
-		may  bool
-		test func() string
-		kind Kind
-	}{
-		{name == ConnectFailing, func() string { return s.twin(r, f) }, DualStack},
-		{name == ConnectFailing || c == exhausted, func() string { return storm(r, w) }, RetryStorm},
-		{churns, func() string { return p.loadGenerator() }, LoadGenerator},
-		{c == leak || churns, func() string { return leaked(r, c) }, Leak},
-		{churns, func() string { return s.relay(r) }, Relay},
-		{!churns && name != ConnectFailing, func() string { return restarted(r) }, Restart},
-		{name != ConnectFailing, func() string { return idleTimeout(r) }, IdleTimeout},
-		{churns || recycled(c, f), func() string { return keepAliveLimit(r) }, KeepAliveLimit},
-		{churns, func() string { return serverCloses(r, f) }, ServerCloses},
-		{recycled(c, f), func() string { return f.recycledSentence() }, RecycledPool},
-		{c == tooFew, func() string { return healthCheck(r, f) }, HealthCheck},
-	}
-	for _, t := range tests {
-		if !t.may {
+	x := suspect{survey: s, row: r, window: w, program: p, figures: f, c: c, name: c.name()}
+	x.churns = x.name == Unpooled || x.name == UndersizedPool
+	for i := range signs {
+		if !signs[i].may(&x) {
 			continue
 		}
-		if sentence := t.test(); sentence != "" {
-			return finding{t.kind, sentence}
+		if sentence := signs[i].test(&x); sentence != "" {
+			return finding{signs[i].kind, sentence}
 		}
 	}
 	return finding{}
 }
 
+func (x *suspect) fails() bool { return x.name == ConnectFailing }
+
+func (x *suspect) churning() bool { return x.churns }
+
 // recycled: reused many times, and yet opened again and again.
-func recycled(c conclusion, f *figures) bool {
-	return c == reused && f.attempts >= rule.attempts && f.avoidable() >= rule.avoidable
+func (x *suspect) recycled() bool {
+	return x.c == reused && x.figures.attempts >= rule.attempts && x.figures.avoidable() >= rule.avoidable
 }
 
 func otherShare(r *churn.Row) float64 {
