@@ -64,11 +64,7 @@ func (r *flightRecorder) see(e *event.Event) {
 		return
 	}
 	r.all.Observe(e)
-	late := *e
-	if (e.Kind == event.Close || e.Kind == event.TimeWait) && e.Lifetime >= 0 { // as seen from that window
-		late.Preexisting, late.InCensus = e.UnixNano-e.Lifetime.Nanoseconds() < r.recent.Window().Start, false
-	}
-	r.recent.Observe(&late)
+	r.recent.Observe(e)
 }
 
 func (r *flightRecorder) set(s *host.Settings) {
@@ -165,7 +161,7 @@ func (r *flightRecorder) read() {
 	}
 	if recent.Seconds() >= judged.Seconds() {
 		s.Verdicts, s.OpenedPerSecond = judge(r.recent)
-		r.recent = churn.New(churn.Options{Start: recent.End, MaxRows: flightRows})
+		r.recent = r.recent.Next(recent.End)
 	}
 	r.seen = s
 }

@@ -31,6 +31,7 @@ type Budget struct {
 	// Connections whose lifetime is known, and the sum of these in nanoseconds.
 	lives, lifetime uint64
 
+	since                   int64 // from when on history is known, Unix nanoseconds; 0: from the beginning of the window
 	lastWanted              int64 // Unix nanoseconds of the last connect
 	exhaustedSince          int64 // Unix nanoseconds; 0: never
 	toldHalf, toldExhausted bool

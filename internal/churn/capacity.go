@@ -51,6 +51,9 @@ type BudgetFigures struct {
 // Figures returns the figures when window w ends.
 func (b *Budget) Figures(w Window) BudgetFigures {
 	n := b.namespace
+	if b.since != 0 {
+		w.Start = b.since
+	}
 	f := BudgetFigures{
 		Settings: n.settings, ByState: make(map[event.State]uint64),
 		Exhausted: b.Exhausted, TupleInUse: b.TupleInUse, Bound: b.Bound, BindExhausted: n.bindExhausted(b.Local),

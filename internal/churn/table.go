@@ -62,6 +62,8 @@ type Table struct {
 	sockets        int // how many of the snapshot are kept
 	snapshot       bool
 	alert          func(Alert)
+	carried        bool // made by Next
+	nextID         int
 	steps          *steps // nil: not kept
 	seconds        bool
 
@@ -103,6 +105,14 @@ func New(o Options) *Table {
 // Observe counts e, in its row and in the row's port budget. It keeps nothing of e, and allocates only for what a row
 // sees first and for what is there when the window ends.
 func (t *Table) Observe(e *event.Event) {
+	if t.carried {
+		t.observeCarried(e)
+		return
+	}
+	t.observe(e)
+}
+
+func (t *Table) observe(e *event.Event) {
 	if e.Kind == event.Lost {
 		t.observeLost(e)
 		return
@@ -237,7 +247,8 @@ func (t *Table) row(e *event.Event) *Row {
 			return t.otherRow(e)
 		}
 		r = newRow(e)
-		r.ID = len(t.order)
+		r.ID = t.nextID
+		t.nextID++
 		r.waits.taken = t.snapshot
 		if r.Direction == event.Inbound {
 			t.inbound++
@@ -263,7 +274,7 @@ func (t *Table) otherRow(e *event.Event) *Row {
 		d = 0
 	}
 	if t.other[d] == nil {
-		t.other[d] = &Row{ID: t.max + int(d), Direction: d, Other: true, waits: waits{taken: t.snapshot}}
+		t.other[d] = &Row{ID: -2 - int(d), Direction: d, Other: true, waits: waits{taken: t.snapshot}}
 	}
 	return t.other[d]
 }
