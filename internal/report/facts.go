@@ -28,6 +28,14 @@ func (p *Port) facts() []string {
 	return facts
 }
 
+// since says when it began.
+func (p *Port) since() []string {
+	if p.ExhaustedSince == nil {
+		return nil
+	}
+	return []string{"the first connect that found no port was at " + p.ExhaustedSince.text()}
+}
+
 // taken says how many ports are, and in which states.
 func (p *Port) taken() string {
 	s := form.Grouped(p.Used)

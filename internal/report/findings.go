@@ -98,7 +98,7 @@ func (d *Document) findIn(r *Destination, p *Port) {
 	}
 	if n := r.harm.portsExhausted; n > 0 {
 		if p != nil {
-			evidence = slices.Concat(p.facts(), evidence)
+			evidence = slices.Concat(p.since(), p.facts(), evidence)
 			if setting := p.settingAdvice(); len(setting) > 0 {
 				advice = slices.Concat(advice[:max(len(advice)-1, 0)], setting) // says better what the host can do
 			}

@@ -32,8 +32,9 @@ type Port struct {
 	// Seconds is until no port is left if it goes on like this, TIME_WAITs that end counted in; 0: none is left now;
 	// nil: it does not come to that.
 	Seconds *Decimal `json:"seconds_to_exhaustion"`
-	// Exhausted counts the connects that found no port.
-	Exhausted uint64 `json:"exhausted"`
+	// Exhausted counts the connects that found no port; ExhaustedSince is when the first did, nil: none.
+	Exhausted      uint64 `json:"exhausted"`
+	ExhaustedSince *Time  `json:"exhausted_since"`
 
 	// Opened are the connections established in the window.
 	Opened uint64 `json:"opened"`
@@ -88,7 +89,7 @@ func (in *Input) portOf(b *churn.Budget, f churn.BudgetFigures) Port {
 	p := Port{
 		Netns: known(b.Netns), Src: localOf(netip.AddrPortFrom(b.Local, 0)).Addr, Dst: in.remoteOf(b.Remote), Opened: b.Opened,
 		Used: uint64(f.Used), Reusable: uint64(f.Reusable), ByState: byState(f.ByState),
-		Exhausted: f.Exhausted, TupleInUse: f.TupleInUse, BoundConnects: f.Bound, BindExhausted: f.BindExhausted,
+		Exhausted: f.Exhausted, ExhaustedSince: timeOf(f.ExhaustedSince), TupleInUse: f.TupleInUse, BoundConnects: f.Bound, BindExhausted: f.BindExhausted,
 		SlowConnects: f.SlowOpened, SlowSince: timeOf(f.SlowSince),
 		ConnectFast: measured(f.ConnectFast), ConnectSlow: measured(f.ConnectSlow),
 		Services: []string{}, Basis: event.Inferred.String(), figures: f, budget: b,

@@ -190,12 +190,12 @@ func TestJSONOfABudget(t *testing.T) {
 	}{
 		{"known settings", half(), `{"netns":4026531840,"src":"10.0.0.7","dst":{"addr":"10.2.3.4","port":5432,"name":""},"range":[32768,60999],
 			"reserved":2,"capacity":28229,"used":14114,"used_ratio":0.499982,"by_state":{"ESTABLISHED":14,"TIME_WAIT":14100},"opened_per_second":235.0,
-			"seconds_to_exhaustion":null,"exhausted":0,"opened":100,"blocked":1,"reusable":0,"slow_connects":0,"slow_since":null,
+			"seconds_to_exhaustion":null,"exhausted":0,"exhausted_since":null,"opened":100,"blocked":1,"reusable":0,"slow_connects":0,"slow_since":null,
 			"connect_seconds_before_half":null,"connect_seconds_past_half":null,"tuple_in_use":0,"bound_connects":0,"bind_exhausted":0,"services":[],"services_omitted":0,
 			"basis":"inferred","charts":null}`},
 		{"unknown settings", unknown, `{"netns":4026531840,"src":"10.0.0.7","dst":{"addr":"10.2.3.4","port":5432,"name":""},"range":null,
 			"reserved":null,"capacity":null,"used":3,"used_ratio":null,"by_state":{"ESTABLISHED":3},"opened_per_second":0.0,
-			"seconds_to_exhaustion":null,"exhausted":4,"opened":100,"blocked":null,"reusable":0,"slow_connects":0,"slow_since":null,
+			"seconds_to_exhaustion":null,"exhausted":4,"exhausted_since":null,"opened":100,"blocked":null,"reusable":0,"slow_connects":0,"slow_since":null,
 			"connect_seconds_before_half":null,"connect_seconds_past_half":null,"tuple_in_use":0,"bound_connects":0,"bind_exhausted":0,"services":[],"services_omitted":0,
 			"basis":"inferred","charts":null}`},
 	} {
@@ -461,8 +461,9 @@ func TestPortsOfASmallNamespace(t *testing.T) {
 		if got := d.codes(); got != "ports-exhausted 10.0.0.1:80, connect-slow-half-full 10.0.0.1:80" {
 			t.Errorf("found %s", got)
 		}
-		if e := d.Findings[0].Evidence[0]; e != "100 of 100 ports from 10.0.0.7 are taken: TIME_WAIT 100" {
-			t.Errorf("evidence %q", e)
+		want := []string{"the first connect that found no port was at 2023-11-14T22:13:29.123456Z", "100 of 100 ports from 10.0.0.7 are taken: TIME_WAIT 100"}
+		if diff := cmp.Diff(want, d.Findings[0].Evidence[:2]); diff != "" {
+			t.Errorf("evidence (-want +got):\n%s", diff)
 		}
 	})
 }
