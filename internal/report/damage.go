@@ -77,7 +77,7 @@ func (d *Document) findDamage() {
 	if c.PlacesOmitted > 0 {
 		evidence = append(evidence[:len(evidence):len(evidence)], form.Count(uint64(c.PlacesOmitted), "more place"))
 	}
-	d.Findings = append(d.Findings, Finding{
+	d.found(Finding{
 		Severity: Warning, Code: CodeCaptureDamaged, Summary: c.sentence(), Evidence: evidence, Advice: []string{},
 	})
 }

@@ -37,6 +37,8 @@ type Document struct {
 	NamespacesOmitted int         `json:"namespaces_omitted"`
 	// HooksAbsent are the programs that could not be attached, each with what is not known without it.
 	HooksAbsent []string `json:"hooks_absent"`
+
+	findings [3]int // so far, by weight
 }
 
 // Window is the time that the document covers.

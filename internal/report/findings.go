@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/tcpstate/tcpstate/internal/churn"
 	"github.com/tcpstate/tcpstate/internal/event"
@@ -43,6 +44,24 @@ const (
 	CodeCaptureDamaged    = "capture-damaged"
 )
 
+// Codes returns all codes of findings.
+func Codes() []string {
+	return []string{
+		CodePortsExhausted, CodeTupleInUse, CodeConnectFailing, CodeUnpooled, CodeUndersizedPool, CodeTimeWaitOverflow, CodeEventsLost,
+		CodeNoVerdict, CodeConnectStalled, CodePortsRunningOut, CodeConnectSlow, CodeBindBeforeConnect, CodeBindNotLocal,
+		CodeCloseWaitLeak, CodeEstablishedLeak, CodeTimeWaitInexact, CodeFailingPartly, CodeInboundChurn, CodePoolNotSpared,
+		CodeRestart, CodeCaptureDamaged,
+	}
+}
+
+// CheckCode says whether findings have that code.
+func CheckCode(code string) error {
+	if !slices.Contains(Codes(), code) {
+		return fmt.Errorf("\"%s\" is no code of a finding: it is one of %s", event.Printable(code), strings.Join(Codes(), ", "))
+	}
+	return nil
+}
+
 // stalled is when a connect has waited too long: the first SYN is sent again after 1 s (RFC 6298), the second after 3 s.
 const stalled = 3
 
@@ -68,9 +87,31 @@ func (d *Document) find(w churn.Window) {
 	d.findNoVerdict(w)
 	slices.SortStableFunc(d.Findings, func(a, b Finding) int { return cmp.Compare(weight(a.Severity), weight(b.Severity)) })
 	if n := len(d.Findings); n > maxFindings {
-		d.FindingsOmitted = n - maxFindings
+		d.FindingsOmitted += n - maxFindings
 		d.Findings = d.Findings[:maxFindings]
 	}
+}
+
+// found adds a finding.
+func (d *Document) found(f Finding) {
+	d.findings[weight(f.Severity)]++
+	d.Findings = append(d.Findings, f)
+}
+
+// wants reports whether one more finding of a severity could be among those that are shown; else it is counted, and need
+// not be put into words.
+func (d *Document) wants(severity string) bool {
+	n := 0
+	for w, count := range d.findings {
+		if w <= weight(severity) {
+			n += count
+		}
+	}
+	if n < maxFindings {
+		return true
+	}
+	d.FindingsOmitted++
+	return false
 }
 
 // findNoVerdict says why nothing is judged, lest a short trace look like a healthy host.
@@ -79,7 +120,7 @@ func (d *Document) findNoVerdict(w churn.Window) {
 	if why == "" || !slices.ContainsFunc(d.Destinations, func(r Destination) bool { return r.Direction == event.Outbound.String() }) {
 		return
 	}
-	d.Findings = append(d.Findings, Finding{
+	d.found(Finding{
 		Severity: Info, Code: CodeNoVerdict, Summary: "Nothing is judged: " + why + ".",
 		Evidence: []string{}, Advice: []string{"trace for 10 s or longer, and filter by who and where only."},
 	})
@@ -92,37 +133,44 @@ func (d *Document) findIn(r *Destination, p *Port) {
 	who, where, seconds := r.Service.Name, r.place(), d.Window.length()
 	evidence, advice := r.Verdict.Evidence, r.Verdict.Advice
 	add := func(severity, code, summary string) {
-		d.Findings = append(d.Findings, Finding{
+		d.found(Finding{
 			Severity: severity, Code: code, Service: who, Destination: where, Summary: summary, Evidence: evidence, Advice: advice,
 		})
 	}
 	if n := r.harm.portsExhausted; n > 0 {
-		if p != nil {
-			evidence = slices.Concat(p.since(), p.facts(), evidence)
-			if setting := p.settingAdvice(); len(setting) > 0 {
-				advice = slices.Concat(advice[:max(len(advice)-1, 0)], setting) // says better what the host can do
+		if d.wants(Critical) {
+			if p != nil {
+				evidence, advice = slices.Concat(p.since(), p.facts(), evidence), p.exhaustedAdvice(advice)
 			}
+			add(Critical, CodePortsExhausted, fmt.Sprintf("%s ran out of local ports toward %s: %s failed with EADDRNOTAVAIL.", who, where, form.Count(n, "connect")))
 		}
-		add(Critical, CodePortsExhausted, fmt.Sprintf("%s ran out of local ports toward %s: %s failed with EADDRNOTAVAIL.", who, where, form.Count(n, "connect")))
 		evidence, advice = r.Verdict.Evidence, r.Verdict.Advice
 		evidence, advice = evidence[:min(1, len(evidence))], advice[min(1, len(advice)):min(2, len(advice))] // the rest is said
 	}
-	if n := r.harm.tupleInUse; n > 0 {
+	if n := r.harm.tupleInUse; n > 0 && d.wants(Warning) {
 		add(Warning, CodeTupleInUse, fmt.Sprintf("%s binds to local ports that are in use toward %s: %s failed with EADDRNOTAVAIL.", who, where, form.Count(n, "connect")))
 	}
-	if f, ok := r.verdictFinding(seconds); ok {
-		add(f.Severity, f.Code, f.Summary)
+	if f := r.verdictFinding(seconds); f.say != nil && d.wants(f.severity) {
+		add(f.severity, f.code, f.say())
 	}
-	if r.Open.Oldest != nil && *r.Open.Oldest >= stalled {
+	if r.Open.Oldest != nil && *r.Open.Oldest >= stalled && d.wants(Warning) {
 		evidence, advice = []string{}, []string{"look at the way to the destination: a firewall that drops, a route that leads nowhere, a host that is down."}
 		add(Warning, CodeConnectStalled, fmt.Sprintf("%s waits for an answer from %s: %s under way, the oldest for %.1f s.", who, where, form.Count(r.Open.Connecting, "connect"), float64(*r.Open.Oldest)))
 	}
-	if n := r.TimeWait.Overflowed; n > 0 {
+	if n := r.TimeWait.Overflowed; n > 0 && d.wants(Warning) {
 		if p != nil && p.figures.Settings != nil {
 			evidence = []string{fmt.Sprintf("net.ipv4.tcp_max_tw_buckets is %d", p.figures.Settings.MaxTimeWait)}
 		}
 		add(Warning, CodeTimeWaitOverflow, fmt.Sprintf("%s due toward %s (%s) were not made: net.ipv4.tcp_max_tw_buckets is reached, or memory is short.", form.Count(n, "TIME_WAIT socket"), where, who))
 	}
+}
+
+// exhaustedAdvice says better what the host can do, where a setting would help.
+func (p *Port) exhaustedAdvice(advice []string) []string {
+	if setting := p.settingAdvice(); len(setting) > 0 {
+		return slices.Concat(advice[:max(len(advice)-1, 0)], setting)
+	}
+	return advice
 }
 
 // findInexact says how far TIME_WAIT is from what the kernel says, when it is not known exactly.
@@ -131,7 +179,7 @@ func (d *Document) findInexact() {
 	if t == nil || t.Exact {
 		return
 	}
-	d.Findings = append(d.Findings, Finding{
+	d.found(Finding{
 		Severity: Info, Code: CodeTimeWaitInexact, Summary: "TIME_WAIT figures are approximate: " + t.difference() + ".",
 		Evidence: []string{t.tier(), t.checked()}, Advice: []string{},
 	})
@@ -150,5 +198,5 @@ func (d *Document) findLoss() {
 	if !l.TotalsExact {
 		f.Severity, f.Summary = Warning, "Some of what happened was not seen: the totals are not exact."
 	}
-	d.Findings = append(d.Findings, f)
+	d.found(f)
 }

@@ -27,7 +27,7 @@ func (d *Document) findInPorts(p *Port) {
 
 func (d *Document) findRunningOut(p *Port) {
 	severity := p.tightness()
-	if severity == "" {
+	if severity == "" || !d.wants(severity) {
 		return
 	}
 	summary := fmt.Sprintf("%s is running out of local ports toward %s: %s of %s are taken",
@@ -36,7 +36,7 @@ func (d *Document) findRunningOut(p *Port) {
 		summary += fmt.Sprintf(", the last in %s", remaining(*p.Seconds))
 	}
 	evidence := append(p.facts(), p.pace())
-	d.Findings = append(d.Findings, p.finding(severity, CodePortsRunningOut, summary+".", evidence, p.advice()))
+	d.found(p.finding(severity, CodePortsRunningOut, summary+".", evidence, p.advice()))
 }
 
 // tightness is the severity of what is about to happen, "" when there is enough left, or when it has happened.
@@ -44,7 +44,7 @@ func (p *Port) tightness() string {
 	if p.UsedRatio == nil || p.Exhausted > 0 || p.Used == 0 {
 		return ""
 	}
-	share, seconds := p.needed(), Decimal(tightSeconds+1)
+	share, seconds := p.Needed(), Decimal(tightSeconds+1)
 	if p.Seconds != nil && share >= noTrend {
 		seconds = *p.Seconds
 	}
@@ -60,7 +60,7 @@ func (p *Port) tightness() string {
 // findSlow: connect() tries all ports of the lower end's parity first. A port of the other parity says that all of
 // those were taken at that moment.
 func (d *Document) findSlow(p *Port) {
-	if p.SlowConnects == 0 || p.Range == nil {
+	if p.SlowConnects == 0 || p.Range == nil || !d.wants(Warning) {
 		return
 	}
 	half := uint64(max(int(p.Range[1])-int(p.Range[0]), 0))/2 + 1
@@ -82,11 +82,11 @@ func (d *Document) findSlow(p *Port) {
 	if p.Exhausted == 0 { // else it is said there
 		evidence, advice = append(evidence, p.facts()...), p.advice()
 	}
-	d.Findings = append(d.Findings, p.finding(Warning, CodeConnectSlow, summary, evidence, advice))
+	d.found(p.finding(Warning, CodeConnectSlow, summary, evidence, advice))
 }
 
 func (d *Document) findBound(p *Port) {
-	if p.BoundConnects < manyBound || 2*p.BoundConnects < p.Opened || p.Range == nil {
+	if p.BoundConnects < manyBound || 2*p.BoundConnects < p.Opened || p.Range == nil || !d.wants(Warning) {
 		return
 	}
 	summary := fmt.Sprintf("%s calls bind() before it connects to %s: a port that bind() chose is taken for all destinations.",
@@ -94,13 +94,13 @@ func (d *Document) findBound(p *Port) {
 	bound := fmt.Sprintf("%s of %s had a port chosen by bind(), or from a range of the socket's own",
 		form.Grouped(p.BoundConnects), form.Count(p.Opened, "connect"))
 	evidence := append([]string{bound}, p.facts()...)
-	d.Findings = append(d.Findings, p.finding(Warning, CodeBindBeforeConnect, summary, evidence, []string{noBind}))
+	d.found(p.finding(Warning, CodeBindBeforeConnect, summary, evidence, []string{noBind}))
 }
 
 // findBindFailure tells bind() that finds no port from bind() to an address that is somewhere else.
 func (d *Document) findBindFailure(b *BindFailure) {
 	add := func(severity, code, summary, advice string, evidence ...string) {
-		d.Findings = append(d.Findings, Finding{
+		d.found(Finding{
 			Severity: severity, Code: code, Service: b.Service.Name, Summary: b.Service.Name + summary,
 			Evidence: evidence, Advice: []string{advice},
 		})

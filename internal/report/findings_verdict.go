@@ -16,40 +16,52 @@ const (
 	partlyFailedShare = 0.05
 )
 
+// sentence is a finding of which the words are still to be made; none without say.
+type sentence struct {
+	severity, code string
+	say            func() string
+}
+
 // verdictFinding turns the row's verdict into a finding, but for its evidence and advice.
-func (r *Destination) verdictFinding(seconds string) (f Finding, ok bool) {
-	who, where := r.Service.Name, r.place()
-	say := func(severity, code, format string, args ...any) (Finding, bool) {
-		return Finding{Severity: severity, Code: code, Summary: fmt.Sprintf(format, args...)}, true
+func (r *Destination) verdictFinding(seconds string) sentence {
+	opened := func(format string) func() string {
+		return func() string {
+			return fmt.Sprintf(format, r.Service.Name, r.place(), form.Count(r.Opened, "new connection"), seconds)
+		}
 	}
-	opened := form.Count(r.Opened, "new connection")
+	failed := func(format string) func() string {
+		return func() string {
+			return fmt.Sprintf(format, r.Service.Name, r.place(), form.Count(r.harm.failed, "connect"), seconds)
+		}
+	}
 	switch {
 	case r.recognised(verdict.DualStack):
-		return say(Warning, CodeConnectFailing, "%s tries %s in vain and then another address: %s failed in %s.",
-			who, where, form.Count(r.harm.failed, "connect"), seconds)
+		return sentence{Warning, CodeConnectFailing, failed("%s tries %s in vain and then another address: %s failed in %s.")}
 	case r.is(verdict.ConnectFailing):
-		return say(Critical, CodeConnectFailing, "%s cannot connect to %s: %s failed in %s.", who, where, form.Count(r.harm.failed, "connect"), seconds)
+		return sentence{Critical, CodeConnectFailing, failed("%s cannot connect to %s: %s failed in %s.")}
 	case r.recognised(verdict.LoadGenerator) && r.is(verdict.Unpooled):
-		return say(Warning, CodeUnpooled, "%s, a load generator, connects to %s without a pool: %s in %s.", who, where, opened, seconds)
+		return sentence{Warning, CodeUnpooled, opened("%s, a load generator, connects to %s without a pool: %s in %s.")}
 	case r.recognised(verdict.Relay) && r.is(verdict.Unpooled):
-		return say(Warning, CodeUnpooled, "%s connects to %s for each connection that it accepts: %s in %s.", who, where, opened, seconds)
+		return sentence{Warning, CodeUnpooled, opened("%s connects to %s for each connection that it accepts: %s in %s.")}
 	case r.is(verdict.Unpooled):
-		return say(Warning, CodeUnpooled, "%s connects to %s without a pool: %s in %s.", who, where, opened, seconds)
+		return sentence{Warning, CodeUnpooled, opened("%s connects to %s without a pool: %s in %s.")}
 	case r.is(verdict.UndersizedPool):
-		return say(Warning, CodeUndersizedPool, "%s has a pool toward %s that is too small: %s in %s.", who, where, opened, seconds)
+		return sentence{Warning, CodeUndersizedPool, opened("%s has a pool toward %s that is too small: %s in %s.")}
 	case r.failsPartly():
-		return say(Warning, CodeFailingPartly, "%s cannot always connect to %s: %s of %s failed in %s.",
-			who, where, form.Grouped(r.harm.failedElsewhere), form.Count(r.Opened+r.harm.failed, "connect"), seconds)
+		return sentence{Warning, CodeFailingPartly, func() string {
+			return fmt.Sprintf("%s cannot always connect to %s: %s of %s failed in %s.", r.Service.Name, r.place(),
+				form.Grouped(r.harm.failedElsewhere), form.Count(r.Opened+r.harm.failed, "connect"), seconds)
+		}}
 	case r.recognised(verdict.Restart):
-		return say(Info, CodeRestart, "the connections of %s to %s ended together and were opened anew.", who, where)
+		return sentence{Info, CodeRestart, func() string {
+			return fmt.Sprintf("the connections of %s to %s ended together and were opened anew.", r.Service.Name, r.place())
+		}}
 	case r.recognised(verdict.IdleTimeout):
-		return say(Info, CodePoolNotSpared, "%s closes the connections of %s when they are not used for a while: %s in %s.",
-			where, who, opened, seconds)
+		return sentence{Info, CodePoolNotSpared, opened("%[2]s closes the connections of %[1]s when they are not used for a while: %[3]s in %[4]s.")}
 	case r.recognised(verdict.RecycledPool) || r.recognised(verdict.KeepAliveLimit):
-		return say(Info, CodePoolNotSpared, "%s reuses its connections to %s, and replaces them more often than it has to: %s in %s.",
-			who, where, opened, seconds)
+		return sentence{Info, CodePoolNotSpared, opened("%s reuses its connections to %s, and replaces them more often than it has to: %s in %s.")}
 	}
-	return Finding{}, false
+	return sentence{}
 }
 
 func (r *Destination) recognised(k verdict.Kind) bool { return value(r.Verdict.Kind) == string(k) }
@@ -78,7 +90,7 @@ func (d *Document) findInboundChurn() {
 		if more := len(rows) - maxInboundChurn; more > 0 && i == maxInboundChurn-1 {
 			evidence = append(slices.Clone(evidence), form.Count(uint64(more), "more remote host")+" like it in the table of inbound connections")
 		}
-		d.Findings = append(d.Findings, Finding{
+		d.found(Finding{
 			Severity: Info, Code: CodeInboundChurn, Destination: r.localPlace(),
 			Summary: fmt.Sprintf("%s connects to %s (%s) without reusing its connections: %s in %s.",
 				r.place(), r.localPlace(), r.Service.Name, form.Count(r.Opened, "new connection"), d.Window.length()),

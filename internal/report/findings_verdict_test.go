@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/tcpstate/tcpstate/internal/churn"
 	"github.com/tcpstate/tcpstate/internal/event"
 	"github.com/tcpstate/tcpstate/internal/verdict"
 )
@@ -44,8 +45,8 @@ func TestFindingOfEachVerdictAndKind(t *testing.T) {
 		r := judged(c.name, c.kind)
 		r.harm.failed, r.harm.failedElsewhere = c.failed, c.failed
 		got := ""
-		if f, ok := r.verdictFinding("10 s"); ok {
-			got = fmt.Sprintf("%s %s: %s", f.Severity, f.Code, f.Summary)
+		if f := r.verdictFinding("10 s"); f.say != nil {
+			got = fmt.Sprintf("%s %s: %s", f.severity, f.code, f.say())
 		}
 		if got != c.want {
 			t.Errorf("%s, %q, %d failed:\n got %s\nwant %s", c.name, c.kind, c.failed, got, c.want)
@@ -84,5 +85,31 @@ func TestTheBusiestRemoteHostsAreNamed(t *testing.T) {
 	}
 	if e := d.Findings[2].Evidence; e[len(e)-1] != "6 more remote hosts like it in the table of inbound connections" {
 		t.Errorf("evidence %q", e)
+	}
+}
+
+// What is beyond the first hundred is counted, and what is worse is never among it.
+func TestFindingsBeyondTheFirstHundredAreCounted(t *testing.T) {
+	d := &Document{Loss: Loss{TotalsExact: true}}
+	for i := range 300 {
+		r := judged(verdict.Unpooled, "")
+		if i%3 == 1 {
+			r = judged(verdict.Pooled, verdict.Restart) // info
+		}
+		if r.Dst.Port = pointer(uint16(i)); i%100 == 99 {
+			r.harm.portsExhausted = 1 // critical, and unpooled besides
+		}
+		d.Destinations = append(d.Destinations, *r)
+	}
+	d.find(churn.Window{End: 10e9})
+	counts := make(map[string]int)
+	for _, f := range d.Findings {
+		counts[f.Severity]++
+	}
+	if counts[Critical] != 3 || counts[Warning] != 97 || counts[Info] != 0 || d.FindingsOmitted != 103+100 {
+		t.Errorf("%v, %d omitted; want 3 critical, 97 warnings, 203 omitted", counts, d.FindingsOmitted)
+	}
+	if f := d.Findings[3+96]; f.Destination != "10.0.0.2:144" { // the first ones, in the order of rows
+		t.Errorf("the last warning is about %s", f.Destination)
 	}
 }

@@ -39,7 +39,7 @@ func leakOf(r *churn.Row, w churn.Window) leak {
 func (d *Document) findLeaks(r *Destination) {
 	who, where := r.Service.Name, r.place()
 	add := func(code, summary, evidence, advice string) {
-		d.Findings = append(d.Findings, Finding{
+		d.found(Finding{
 			Severity: Warning, Code: code, Service: who, Destination: where, Summary: summary,
 			Evidence: []string{evidence}, Advice: []string{advice},
 		})

@@ -181,8 +181,8 @@ func sortByNeed(ports []Port) {
 	})
 }
 
-// needed is the share of the capacity that is taken and that connect() would not take over.
-func (p *Port) needed() float64 {
+// Needed is the share of the capacity that is taken and that connect() would not take over.
+func (p *Port) Needed() float64 {
 	c := value(p.Capacity)
 	if p.UsedRatio == nil {
 		return 0

@@ -94,9 +94,9 @@ func needColor(rows []*Port, o *Options) func(row, col int) string {
 		switch p := rows[row]; {
 		case col != 4:
 			return ""
-		case p.Exhausted > 0, p.needed() >= nearlyGoneShare:
+		case p.Exhausted > 0, p.Needed() >= nearlyGoneShare:
 			return red
-		case p.needed() >= tightShare:
+		case p.Needed() >= tightShare:
 			return yellow
 		}
 		return ""
