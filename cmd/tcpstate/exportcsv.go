@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+
+	"github.com/tcpstate/tcpstate/internal/form"
 )
 
 // csvColumns are the names in a line of trace -o json, in its order, with a dot before what is inside of another.
@@ -25,6 +27,8 @@ type csvWriter struct {
 	path   []byte // of the value that is looked at
 	column map[string]int
 	fields [][]byte // of the line, as in JSON; nil: not there
+	// plain and text are of the field that is being written.
+	plain, text []byte
 }
 
 func newCSVWriter(w io.Writer) *csvWriter {
@@ -144,20 +148,21 @@ func (c *csvWriter) field(v []byte) {
 		}
 		return
 	}
-	v = v[1 : len(v)-1]
-	if len(v) > 0 && !bytes.ContainsAny(v[:1], "=+-@ ") && !bytes.ContainsAny(v, `",\`) {
-		_, _ = c.out.Write(v)
-		return
+	c.text = form.AppendCSV(c.text[:0], c.unescape(v[1:len(v)-1]))
+	_, _ = c.out.Write(c.text)
+}
+
+// unescape takes the backslashes out: only \\ and \" are ever escaped, for texts are printable.
+func (c *csvWriter) unescape(v []byte) []byte {
+	if bytes.IndexByte(v, '\\') < 0 {
+		return v
 	}
-	_ = c.out.WriteByte('"')
+	c.plain = c.plain[:0]
 	for i := 0; i < len(v); i++ {
-		if v[i] == '\\' && i+1 < len(v) { // only \\ and \" are ever escaped: texts are printable
+		if v[i] == '\\' && i+1 < len(v) {
 			i++
 		}
-		if v[i] == '"' {
-			_ = c.out.WriteByte('"')
-		}
-		_ = c.out.WriteByte(v[i])
+		c.plain = append(c.plain, v[i])
 	}
-	_ = c.out.WriteByte('"')
+	return c.plain
 }

@@ -39,3 +39,17 @@ func TestJSON(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAppendCSV(t *testing.T) {
+	for text, want := range map[string]string{
+		"": `""`, "plain": "plain", "a b": "a b", " a": `" a"`, "a,b": `"a,b"`, `a"b`: `"a""b"`, "a\nb": "\"a\nb\"", "=1": `"=1"`,
+		"-": `"-"`, "@x": `"@x"`, "+1": `"+1"`, "a=1": "a=1", `back\slash`: `"back\slash"`, "日本": "日本",
+	} {
+		if got := string(AppendCSV([]byte("x,"), text)); got != "x,"+want {
+			t.Errorf("%q: %s, want x,%s", text, got, want)
+		}
+		if got := string(AppendCSV(nil, []byte(text))); got != want {
+			t.Errorf("bytes of %q: %s, want %s", text, got, want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/tcpstate/tcpstate/internal/event"
@@ -54,6 +55,21 @@ func (b *BindFailure) failed(call string, n uint64) string {
 	return s
 }
 
+// bindCause is how many calls failed for one reason.
+type bindCause struct {
+	n     uint64
+	err   event.Error
+	cause event.Cause
+}
+
+func (b *BindFailure) causes() []bindCause {
+	all := []bindCause{
+		{b.Exhausted, event.EADDRINUSE, event.PortsExhausted}, {b.Taken, event.EADDRINUSE, event.PortTaken},
+		{b.NotLocal, event.EADDRNOTAVAIL, event.NotLocal},
+	}
+	return slices.DeleteFunc(all, func(c bindCause) bool { return c.n == 0 })
+}
+
 func (d *Document) writeBindFailures(b *strings.Builder, o *Options) {
 	t := table{columns: []column{
 		{title: "SERVICE", good: 12, least: 8}, {title: "ADDRESS", good: 21, least: 16}, {title: "FAILED", right: true},
@@ -61,17 +77,8 @@ func (d *Document) writeBindFailures(b *strings.Builder, o *Options) {
 	}}
 	for i := range d.BindFailures {
 		f := &d.BindFailures[i]
-		for _, why := range []struct {
-			n     uint64
-			err   event.Error
-			cause event.Cause
-		}{
-			{f.Exhausted, event.EADDRINUSE, event.PortsExhausted}, {f.Taken, event.EADDRINUSE, event.PortTaken},
-			{f.NotLocal, event.EADDRNOTAVAIL, event.NotLocal},
-		} {
-			if why.n > 0 {
-				t.add(f.Service.Name, f.place(), form.Grouped(why.n), why.err.String(), why.cause.String())
-			}
+		for _, c := range f.causes() {
+			t.add(f.Service.Name, f.place(), form.Grouped(c.n), c.err.String(), c.cause.String())
 		}
 	}
 	if len(t.rows) == 0 {

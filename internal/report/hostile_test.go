@@ -18,6 +18,10 @@ import (
 var hostile = []string{
 	"\x1b[2J\x1b]0;own\x07", "a\nb\r\tc", "\u202egnp.exe", "\xff\xfe\x80", "\"},{\"x\":\"", "\x9b31m", "\u2028\u2029\ufeff", `back\slash`,
 	"<script>", "\x00\x01\x7f", "日本語の名前", "e\u0301\u0301\u0301",
+	// In Markdown, in a chat, in a spreadsheet.
+	"@everyone", "@org/team #1 !2", "`rm` ``x", "`", "|a|b|", `a\|b\`, "[x](http://e)", "![i](//e)", "*b* _i_ ~s~", "# h", "1. one", "- x",
+	"www.evil.test", "http://e.test", "a@evil.test", "&lt;b&gt; &amp;", "<!--", "$x$ :+1:", "=1+1", "+cmd|' /C'!A0", "-2+3", "@SUM(1)", "'=1",
+	" =1 ", "a,b;c", "GH-12", "  ", "</td></table>",
 }
 
 // hostileHost has every hostile name in every place that takes one.
@@ -72,6 +76,8 @@ func TestNothingHostileReachesAnOutput(t *testing.T) {
 	}
 	for _, wide := range []bool{false, true} {
 		assertTame(t, "columns", []byte(columnsOf(t, d, Options{Wide: wide, Verbose: true})))
+		assertTame(t, "markdown", []byte(markdownOf(t, d)))
+		assertTame(t, "csv", []byte(csvOf(t, d)))
 		text := jsonOf(t, d, wide)
 		assertTame(t, "json", text)
 		var names struct {

@@ -283,6 +283,24 @@ func jsonOf(t *testing.T, d *Document, indent bool) []byte {
 	return b.Bytes()
 }
 
+func markdownOf(t *testing.T, d *Document) string {
+	t.Helper()
+	var b strings.Builder
+	if err := WriteMarkdown(&b, d, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func csvOf(t *testing.T, d *Document) string {
+	t.Helper()
+	var b strings.Builder
+	if err := WriteCSV(&b, d); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
 func TestReportForms(t *testing.T) {
 	for name, in := range map[string]func() Input{
 		"busy": busyHost, "quiet": quietHost, "filtered": filteredHost, "lossy": lossyHost, "exactloss": exactLossHost,
@@ -292,9 +310,14 @@ func TestReportForms(t *testing.T) {
 			golden(t, name+".columns", []byte(columnsOf(t, d, Options{})))
 			golden(t, name+".wide", []byte(columnsOf(t, d, Options{Wide: true, Verbose: true})))
 			golden(t, name+".jsonpretty", jsonOf(t, d, true))
+			golden(t, name+".md", []byte(markdownOf(t, d)))
+			golden(t, name+".csv", []byte(csvOf(t, d)))
 		})
 	}
-	d := Build(busyHost())
+	d := Build(hostileHost())
+	golden(t, "hostile.md", []byte(markdownOf(t, d)))
+	golden(t, "hostile.csv", []byte(csvOf(t, d)))
+	d = Build(busyHost())
 	golden(t, "busy.columns.color", []byte(columnsOf(t, d, Options{Color: true})))
 	if err := d.SortBy("-opened"); err != nil {
 		t.Fatal(err)

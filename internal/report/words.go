@@ -94,9 +94,9 @@ func (p *Port) Left() string { return p.exhaustedIn() }
 // Need is the severity of how few ports are left; "" when there are enough.
 func (p *Port) Need() string {
 	switch {
-	case p.Exhausted > 0, p.needed() >= nearlyGoneShare:
+	case p.Exhausted > 0, p.Needed() >= nearlyGoneShare:
 		return Critical
-	case p.needed() >= tightShare:
+	case p.Needed() >= tightShare:
 		return Warning
 	}
 	return ""
