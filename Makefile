@@ -24,9 +24,11 @@ KERNELS_NEEDS := qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-sys
 	cpio:cpio xz:xz-utils zstd:zstd
 
 ANALYSIS_NEEDS := node:nodejs npm:npm
+PAGE_NEEDS := node:nodejs npm:npm chromium:chromium /usr/share/fonts/truetype/dejavu:fonts-dejavu-core
+SCREENS_NEEDS := tmux:tmux chromium:chromium /usr/share/fonts/truetype/dejavu:fonts-dejavu-core
 
 C_FILES := $(wildcard bpf/*.c bpf/*.h)
-SCRIPTS := $(shell grep -rlE '^\#!.*sh$$' .ci analysis clients kernels tools)
+SCRIPTS := $(shell grep -rlE '^\#!.*sh$$' .ci analysis browser clients kernels screens tools)
 GENERATED := internal/tracer/bpf_bpfel.go internal/tracer/bpf_bpfel.o
 GOLANGCI := go tool -modfile=tools/go.mod golangci-lint
 # Excluded: a comma and the word done where they are meant, and that ash is checked as dash.
@@ -38,7 +40,7 @@ BENCHTIME ?= 1s
 PAIRS ?= 5
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: help build demo test test-clients check-analysis test-kernels fuzz bench generate check-generated format lint check \
+.PHONY: help build demo test test-clients check-analysis check-page screens check-screens test-kernels fuzz bench generate check-generated format lint check \
 	packages clean need-go
 
 help: ## List the targets
@@ -62,6 +64,18 @@ test-clients: build ## Run real clients against real servers, pooled and not, as
 check-analysis: need-go ## Do what docs/analysis.md shows with the real DuckDB, from npm, and compare
 	@tools/need --install $(ANALYSIS_NEEDS)
 	analysis/run
+
+check-page: need-go ## Look at the HTML page in headless Chromium: no request, no violation, accessible, narrow, printed
+	@tools/need --install $(PAGE_NEEDS)
+	browser/run
+
+screens: need-go ## Make the pictures in docs/screens anew, of the incident in screens/testdata
+	@tools/need --install $(SCREENS_NEEDS)
+	screens/run
+
+check-screens: need-go ## Say whether the pictures in docs/screens are what would be made now
+	@tools/need --install $(SCREENS_NEEDS)
+	screens/run --check
 
 test-kernels: need-go ## Run the tests that trace on Linux 5.10 to the newest, amd64 and arm64, emulated
 	@tools/need --install $(KERNELS_NEEDS)
@@ -116,7 +130,7 @@ lint: need-go ## Check formats, arrows between packages and usual mistakes; at f
 check: lint check-generated test ## All that must pass before a commit
 
 packages: ## Install, as root, the Debian packages that the other targets need
-	@tools/need --install $(GENERATE_NEEDS) $(FORMAT_NEEDS) $(KERNELS_NEEDS) $(ANALYSIS_NEEDS) shellcheck:shellcheck
+	@tools/need --install $(GENERATE_NEEDS) $(FORMAT_NEEDS) $(KERNELS_NEEDS) $(ANALYSIS_NEEDS) $(PAGE_NEEDS) $(SCREENS_NEEDS) shellcheck:shellcheck
 
 clean: ## Remove what the targets have built
 	rm -f $(BINARY)

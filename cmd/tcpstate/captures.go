@@ -19,6 +19,8 @@ type captures struct {
 	read   []string
 	period period
 	follow bool
+
+	waiting func() // see capture.ReadOptions
 }
 
 // asked reports whether captures are to be read.
@@ -88,7 +90,7 @@ func openReplays(ctx context.Context, f *captures, set *filter.Set, expression s
 		return nil, err
 	}
 	if f.follow {
-		o.Follow = ctx
+		o.Follow, o.Waiting = ctx, f.waiting
 	}
 	var all []*segment
 	for _, f := range files {

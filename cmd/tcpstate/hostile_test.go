@@ -20,6 +20,7 @@ func TestHostileProcessNamesAreEscaped(t *testing.T) {
 	forms := [][]string{
 		{"trace"}, {"trace", "-o", "wide"}, {"trace", "-o", "json"},
 		{"report", "--for", "10m"}, {"report", "--for", "10m", "-o", "wide"}, {"report", "--for", "10m", "-o", "json"}, {"report", "--for", "10m", "-o", "jsonpretty"},
+		{"report", "--for", "10m", "-o", "md"}, {"report", "--for", "10m", "-o", "csv"},
 	}
 	var lines [][]string
 	for _, form := range forms {
@@ -31,15 +32,20 @@ func TestHostileProcessNamesAreEscaped(t *testing.T) {
 	}
 	stopAll(t, ps)
 	for i, p := range ps {
-		out, quoting := p.stdout.String(), strings.Contains(strings.Join(forms[i], " "), "json")
+		out, form := p.stdout.String(), forms[i][len(forms[i])-1]
 		for line := range strings.Lines(out + p.stderr.String()) {
 			if why := acting(strings.TrimSuffix(line, "\n")); why != "" {
 				t.Errorf("%q: %s in %q", forms[i], why, line)
 			}
 		}
 		for _, shown := range names {
-			if quoting {
+			switch {
+			case strings.HasPrefix(form, "json"):
 				shown = strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(shown)
+			case form == "csv":
+				shown = strings.ReplaceAll(shown, `"`, `""`)
+			case form == "md":
+				shown = "| `" + shown + "` |"
 			}
 			if !strings.Contains(out, shown) {
 				t.Errorf("%q: no %s in\n%s", forms[i], shown, out)

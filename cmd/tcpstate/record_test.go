@@ -135,7 +135,7 @@ func TestAKilledRecordingSaysThatItsEndIsMissing(t *testing.T) {
 	s.calls(t, "client", 1000, 0)
 	time.Sleep(1100 * time.Millisecond)
 	p.signal(t, syscall.SIGKILL)
-	_ = p.cmd.Wait()
+	<-p.ended
 	d := documentOf(t, replayed(t, "report", "-r", file, "-o", "json"))
 	agrees(t, "a killed recording", toward(t, d, s.addr.Port()), map[string]string{"opened": "1000", "closed": "1000", "time_wait.now": "1000"})
 	agrees(t, "a killed recording", d, map[string]string{"loss.totals_exact": "false", "loss.capture_damage.events_missing": "null"})

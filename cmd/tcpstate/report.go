@@ -3,12 +3,16 @@ package main
 import (
 	"context"
 	"math"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tcpstate/tcpstate/internal/churn"
 	"github.com/tcpstate/tcpstate/internal/filter"
+	"github.com/tcpstate/tcpstate/internal/page"
 	"github.com/tcpstate/tcpstate/internal/report"
 )
 
@@ -34,20 +38,36 @@ func newReport(e *env) *cobra.Command {
 		Use:   "report",
 		Short: "Say which service churns to which destination, whether it pools, what fails, what to do first",
 		Example: "  tcpstate report\n" +
-			"  tcpstate report --for 1m -o json --dst 10.0.0.0/8:5432",
+			"  tcpstate report --for 1m -o json --dst 10.0.0.0/8:5432\n" +
+			"  tcpstate report -r incident.tcps -w incident.html",
 		Args: noArguments,
-		RunE: func(*cobra.Command, []string) error { return runReport(e, &f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !cmd.Flags().Changed("output") {
+				f.output.form = f.output.named()
+			}
+			return runReport(e, &f)
+		},
 	}
 	filterFlags(cmd, &f.filter)
-	outputFlags(cmd, &f.output, "columns", "wide", "json", "jsonpretty")
+	outputFlags(cmd, &f.output, "columns", "wide", "json", "jsonpretty", "html", "md", "csv")
 	captureFlags(cmd, &f.output, &f.captures)
 	boundFlags(cmd, &f.bounds)
 	flags := cmd.Flags()
+	flags.Lookup("write").Usage += ". Without --output, FILE.html, .md, .csv and .json are written in that form"
 	flags.Var(&f.length, "for", "how long to trace")
 	flags.StringVar(&f.sort, "sort", "", "order destinations by `[-]FIELD`; without it, by harm")
 	flags.Var(&f.limit, "limit", "show the first `N` destinations; 0: all")
 	flags.Var(&f.destinations, "destinations", "how many destinations are kept apart; those beyond are summed up")
 	return cmd
+}
+
+// named is the form that the file's name asks for, else the first.
+func (o *output) named() string {
+	form := strings.TrimPrefix(filepath.Ext(o.path), ".")
+	if slices.Contains([]string{"html", "md", "csv", "json"}, form) {
+		return form
+	}
+	return o.forms[0]
 }
 
 // check finds what is wrong with the flags before anything is traced.
@@ -95,10 +115,13 @@ const (
 )
 
 func (f *reportFlags) charted() int {
-	if f.output.form == "html" {
+	switch f.output.form {
+	case "html":
 		return pageRows
+	case "json", "jsonpretty":
+		return chartedRows
 	}
-	return chartedRows
+	return 0 // nothing is drawn
 }
 
 // document makes the report, of a capture or of what happens now.
@@ -133,6 +156,15 @@ func writeReport(e *env, f *reportFlags, out *result, doc *report.Document) erro
 		return report.WriteJSON(out, doc, false)
 	case "jsonpretty":
 		return report.WriteJSON(out, doc, true)
+	case "html":
+		return page.Write(out, doc, page.Options{Version: version, Numeric: f.output.numeric})
+	case "md":
+		return report.WriteMarkdown(out, doc, f.output.options(e, out))
+	case "csv":
+		if n := doc.DestinationsOmitted; n > 0 {
+			e.say("%d more rows are left out by --limit", n)
+		}
+		return report.WriteCSV(out, doc)
 	default:
 		return report.WriteColumns(out, doc, f.output.options(e, out))
 	}

@@ -23,6 +23,7 @@ func TestCommandLine(t *testing.T) {
 		Deadline: time.Now().Add(time.Minute),
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("SAMPLE", sampleCapture)
+			e.Setenv("INCIDENT", incidentCapture)
 			e.Setenv("ESC", "\x1b[31mred")
 			e.Setenv("NEWLINE", "two\nlines")
 			e.Setenv("INVALID", "\xff\xfe")
@@ -31,7 +32,7 @@ func TestCommandLine(t *testing.T) {
 			e.Setenv("LONGBLANK", strings.Repeat("x ", 50_000))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"refused": refused},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"refused": refused, "code": code},
 	})
 }
 
@@ -41,22 +42,30 @@ func refused(ts *testscript.TestScript, not bool, args []string) {
 	if not || len(args) < 2 {
 		ts.Fatalf("usage: refused CODE COMMAND…")
 	}
-	code := 0
-	err := ts.Exec(args[1], args[2:]...)
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		code = exit.ExitCode()
-	} else if err != nil {
-		ts.Fatalf("%v", err)
-	}
-	if want := args[0]; strconv.Itoa(code) != want {
-		ts.Fatalf("exit code %d, want %s", code, want)
-	}
+	code(ts, false, args)
 	if out := ts.ReadFile("stdout"); out != "" {
 		ts.Fatalf("standard output is not empty: %.200q", out)
 	}
 	if why := strange(ts.ReadFile("stderr")); why != "" {
 		ts.Fatalf("standard error: %s", why)
+	}
+}
+
+// code is "code CODE COMMAND…": the command must exit with CODE.
+func code(ts *testscript.TestScript, not bool, args []string) {
+	if not || len(args) < 2 {
+		ts.Fatalf("usage: code CODE COMMAND…")
+	}
+	ended := 0
+	err := ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		ended = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if want := args[0]; strconv.Itoa(ended) != want {
+		ts.Fatalf("exit code %d, want %s", ended, want)
 	}
 }
 

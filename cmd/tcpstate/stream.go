@@ -77,13 +77,23 @@ func reported(ctx context.Context, s stream, o churn.Options, charted int) (*rep
 	if err := s.run(ctx, t); err != nil {
 		return nil, err
 	}
-	last, err := s.end()
+	in, err := concluded(s, table)
 	if err != nil {
 		return nil, err
 	}
+	in.Charted = charted
+	return report.Build(in), nil
+}
+
+// concluded ends the table of a stream that has ended, and returns what the report is made of.
+func concluded(s stream, table *churn.Table) (report.Input, error) {
+	last, err := s.end()
+	if err != nil {
+		return report.Input{}, err
+	}
 	table.Close(last.End)
 	table.Snapshot(last.Snapshot)
-	return report.Build(report.Input{Table: table, Service: s.owner, Charted: charted, Facts: last.Facts}), nil
+	return report.Input{Table: table, Service: s.owner, Facts: last.Facts}, nil
 }
 
 // reportTick costs half of what the default does. Nobody watches; but a process is looked up when its events are read.

@@ -35,6 +35,8 @@ type ReadOptions struct {
 	// Follow waits for more at the end of a file that is being written, until it ends, or until the context is done. nil:
 	// read what is there.
 	Follow context.Context
+	// Waiting, if set, is called while Follow waits, every tenth of a second. It must not use the reader.
+	Waiting func()
 }
 
 // jump is how far back times may go from one block to the next before the clock is said to have jumped. A census and
@@ -127,7 +129,7 @@ func newReader(r io.Reader, o ReadOptions, strict *inspection) (*Reader, error) 
 	if err != nil {
 		return nil, fmt.Errorf("cannot be read: %w", err)
 	}
-	c := &Reader{source: newSource(r, o.Follow), options: o, zstd: z, strict: strict, header: new(Header)}
+	c := &Reader{source: newSource(r, &o), options: o, zstd: z, strict: strict, header: new(Header)}
 	if o.Since != 0 || o.Until != 0 || len(o.Destinations) > 0 {
 		c.plan()
 	}

@@ -21,6 +21,7 @@ type source struct {
 	r      io.Reader
 	at     io.ReaderAt     // r, where it can be read anywhere
 	follow context.Context // wait for more at the end; nil: don't
+	idle   func()          // called while waiting; nil: nothing is
 
 	buf    []byte // what was read and not used
 	start  int    // of that in buf
@@ -34,8 +35,8 @@ type sized interface {
 	Size() int64
 }
 
-func newSource(r io.Reader, follow context.Context) *source {
-	s := &source{r: r, follow: follow}
+func newSource(r io.Reader, o *ReadOptions) *source {
+	s := &source{r: r, follow: o.Follow, idle: o.Waiting}
 	switch f := r.(type) {
 	case *os.File:
 		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
@@ -101,6 +102,9 @@ func (s *source) read(n int) {
 
 // wait waits for a writer.
 func (s *source) wait() error {
+	if s.idle != nil {
+		s.idle()
+	}
 	select {
 	case <-s.follow.Done():
 		return s.follow.Err()
