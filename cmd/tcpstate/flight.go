@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/tcpstate/tcpstate/internal/churn"
@@ -14,15 +15,17 @@ import (
 
 // flightRecorder puts aside what led to a trigger. A nil one does nothing.
 type flightRecorder struct {
-	e        *env
-	series   *series
+	say      func(format string, args ...any)
+	series   *series // nil: nothing is recorded now
 	dir      string
 	triggers []recorder.Trigger
 	after    time.Duration
 	asked    <-chan os.Signal
 
-	all    *churn.Table // since the beginning: port budgets
-	recent *churn.Table // the last judged seconds: verdicts
+	// sums are what triggers look at of all that is counted since the beginning; nil: of a table of its own.
+	sums   func() sums
+	all    *churn.Table // that table
+	recent *churn.Table // the last judged seconds, for verdicts and rates; nil: no trigger looks at them
 	seen   recorder.Reading
 	told   uint64 // exhausted connects of the last reading
 	failed uint64
@@ -31,8 +34,15 @@ type flightRecorder struct {
 	rest   time.Time // until when triggers are not looked at: what they would keep is kept
 	keep   time.Duration
 	most   int // incidents
-	kept   int
+	kept   int // times that it was tried
+	made   int // times that it worked
 	why    string
+}
+
+// sums are of all port budgets and rows.
+type sums struct {
+	exhausted, failed, timeWait uint64
+	usedRatio                   float64 // of the fullest
 }
 
 const (
@@ -43,32 +53,50 @@ const (
 	flightRows = 1024
 )
 
-func newFlightRecorder(e *env, f *recordFlags, s *series) *flightRecorder {
-	return &flightRecorder{
-		e: e, series: s, dir: f.path, triggers: f.parsed, after: f.after.Duration, asked: onUser1(),
-		keep: f.keep.Duration, most: f.incidents.n,
-	}
+func newFlightRecorder(say func(string, ...any), f *recordFlags, s *series) *flightRecorder {
+	r := &flightRecorder{say: say, series: s, dir: f.path, asked: onUser1(), keep: f.keep.Duration}
+	r.adjust(f)
+	return r
+}
+
+// adjust takes what can change while it runs.
+func (r *flightRecorder) adjust(f *recordFlags) {
+	r.triggers, r.after, r.most = f.parsed, f.after.Duration, f.incidents.n
+}
+
+// judges reports whether a trigger looks at what takes some seconds to be told.
+func (r *flightRecorder) judges() bool {
+	return slices.ContainsFunc(r.triggers, func(t recorder.Trigger) bool { return t.Judged() })
 }
 
 func (r *flightRecorder) begin(l *live) {
 	if r == nil {
 		return
 	}
-	start := l.window()
-	r.all = churn.New(churn.Options{Start: start.Start, MaxRows: flightRows})
-	r.recent = churn.New(churn.Options{Start: start.Start, MaxRows: flightRows})
+	o := churn.Options{Start: l.window().Start, MaxRows: flightRows}
+	if r.sums == nil && len(r.triggers) > 0 {
+		r.all = churn.New(o)
+		r.sums = r.ownSums
+	}
+	if r.judges() {
+		r.recent = churn.New(o)
+	}
 }
 
 func (r *flightRecorder) see(e *event.Event) {
-	if r == nil || len(r.triggers) == 0 {
+	if r == nil {
 		return
 	}
-	r.all.Observe(e)
-	r.recent.Observe(e)
+	if r.all != nil {
+		r.all.Observe(e)
+	}
+	if r.recent != nil {
+		r.recent.Observe(e)
+	}
 }
 
 func (r *flightRecorder) set(s *host.Settings) {
-	if r != nil {
+	if r != nil && r.all != nil {
 		r.all.SetHost(s)
 	}
 }
@@ -82,7 +110,7 @@ func (r *flightRecorder) look() {
 	if r.due.IsZero() {
 		if r.why = r.happened(); r.why != "" {
 			r.due = time.Now().Add(r.after)
-			r.e.say("%s: what led to it is put aside in %s", r.why, r.after)
+			r.say("%s: what led to it is put aside in %s", r.why, r.after)
 		}
 	}
 	if !r.due.IsZero() && time.Now().After(r.due) {
@@ -93,31 +121,37 @@ func (r *flightRecorder) look() {
 
 // finish puts aside what still waits for what comes after it, when the recording has ended.
 func (r *flightRecorder) finish() {
-	if r == nil || r.due.IsZero() {
+	if r == nil || r.due.IsZero() || r.series == nil {
 		return
 	}
 	folder, err := r.series.recorder.Link(r.dir, incidentName())
 	if err != nil {
-		r.e.say("put aside what led to %s: %v", r.why, err)
+		r.say("put aside what led to %s: %v", r.why, err)
 		return
 	}
-	r.e.say("%s: kept in %s", r.why, folder)
+	r.made++
+	r.say("%s: kept in %s", r.why, folder)
 }
 
 func incidentName() string { return "incident-" + time.Now().UTC().Format("20060102T150405Z") }
 
 func (r *flightRecorder) putAside() {
+	if r.series == nil {
+		r.say("%s: not put aside, for nothing is recorded", r.why)
+		return
+	}
 	if r.kept++; r.kept > r.most {
-		r.e.say("%s: not put aside, there are %d incidents already (--incidents)", r.why, r.most)
+		r.say("%s: not put aside, there are %d incidents already (--incidents)", r.why, r.most)
 		return
 	}
 	name := incidentName()
 	folder, err := r.series.recorder.Keep(r.dir, name)
 	if err != nil {
-		r.e.say("put aside %s: %v", filepath.Join(r.dir, name), err)
+		r.say("put aside %s: %v", filepath.Join(r.dir, name), err)
 		return
 	}
-	r.e.say("%s: kept in %s", r.why, folder)
+	r.made++
+	r.say("%s: kept in %s", r.why, folder)
 }
 
 // happened says which trigger holds, "" for none.
@@ -126,6 +160,9 @@ func (r *flightRecorder) happened() string {
 	case <-r.asked:
 		return "SIGUSR1"
 	default:
+	}
+	if len(r.triggers) == 0 {
+		return ""
 	}
 	r.read()
 	if time.Now().Before(r.rest) {
@@ -139,31 +176,42 @@ func (r *flightRecorder) happened() string {
 	return ""
 }
 
-// read takes a reading.
-func (r *flightRecorder) read() {
+// ownSums are those of the recorder's own table.
+func (r *flightRecorder) ownSums() (s sums) {
 	w := r.all.Window()
-	exhausted, failed := uint64(0), uint64(0)
-	s := recorder.Reading{Verdicts: r.seen.Verdicts, OpenedPerSecond: r.seen.OpenedPerSecond}
 	for _, b := range r.all.Budgets() {
 		f := b.Figures(w)
-		s.UsedRatio = max(s.UsedRatio, f.UsedRatio)
-		exhausted += f.Exhausted
-		s.TimeWait += f.ByState[event.TimeWaitState]
+		s.usedRatio = max(s.usedRatio, f.UsedRatio)
+		s.exhausted += f.Exhausted
+		s.timeWait += f.ByState[event.TimeWaitState]
 	}
 	for _, row := range r.all.Rows() {
-		failed += row.Failed()
+		s.failed += row.Failed()
 	}
-	s.Exhausted, s.Failed = exhausted-min(r.told, exhausted), failed-min(r.failed, failed)
-	r.told, r.failed = exhausted, failed
+	return s
+}
+
+// read takes a reading.
+func (r *flightRecorder) read() {
+	all := r.sums()
+	r.seen.UsedRatio, r.seen.TimeWait = all.usedRatio, all.timeWait
+	r.seen.Exhausted, r.seen.Failed = all.exhausted-min(r.told, all.exhausted), all.failed-min(r.failed, all.failed)
+	r.told, r.failed = all.exhausted, all.failed
+	if r.recent != nil {
+		r.judge()
+	}
+}
+
+// judge looks at the last seconds once they are long enough.
+func (r *flightRecorder) judge() {
 	recent := r.recent.Window()
 	if time.Since(time.Unix(0, recent.End)) > judged {
-		s.Verdicts, s.OpenedPerSecond = nil, 0 // nothing has happened since
+		r.seen.Verdicts, r.seen.OpenedPerSecond = nil, 0 // nothing has happened since
 	}
 	if recent.Seconds() >= judged.Seconds() {
-		s.Verdicts, s.OpenedPerSecond = judge(r.recent)
+		r.seen.Verdicts, r.seen.OpenedPerSecond = judge(r.recent)
 		r.recent = r.recent.Next(recent.End)
 	}
-	r.seen = s
 }
 
 // judge returns the verdicts of a window that is over, and how many connections it opened a second.

@@ -165,7 +165,7 @@ func runRecord(e *env, f *recordFlags) error {
 		s := &series{options: f.options(), say: e.say}
 		what.tap, p.stats = s, func() capture.Stats { st, _ := s.recorder.Stats(); return st }
 		if f.keep.Duration > 0 {
-			flight = newFlightRecorder(e, f, s)
+			flight = newFlightRecorder(e.say, f, s)
 		}
 	} else {
 		r, err := newRecording(f.path, f.force)

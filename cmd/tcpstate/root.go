@@ -60,7 +60,7 @@ func newRoot(e *env) *cobra.Command {
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetHelpCommand(newHelp())
 	root.PersistentFlags().BoolVarP(&e.verbose, "verbose", "v", false, "say what was attached, and print the verifier's log when loading fails")
-	for _, verb := range []func(*env) *cobra.Command{newTrace, newReport, newTop, newRecord, newDiff, newExport, newInfo, newDoctor, newPlan, newCheck, newDemo, newVersion} {
+	for _, verb := range []func(*env) *cobra.Command{newTrace, newReport, newTop, newRecord, newDiff, newExport, newInfo, newDoctor, newPlan, newCheck, newAgent, newDemo, newMan, newVersion} {
 		root.AddCommand(verb(e))
 	}
 	strictCompletion(root)

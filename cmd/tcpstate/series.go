@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ type series struct {
 	options  recorder.Options
 	recorder *recorder.Recorder
 	name     string // of the recording, the same in all its segments
+	from     int64  // when it begins, Unix nanoseconds; 0: with the window
 	say      func(format string, args ...any)
 	err      error
 }
@@ -51,7 +53,7 @@ func (s *series) begin(l *live) error {
 		}
 	}
 	var err error
-	s.recorder, err = recorder.New(s.options, l.window().Start)
+	s.recorder, err = recorder.New(s.options, cmp.Or(s.from, l.window().Start))
 	return asFailure(err)
 }
 
