@@ -25,10 +25,13 @@ KERNELS_NEEDS := qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-sys
 
 ANALYSIS_NEEDS := node:nodejs npm:npm
 PAGE_NEEDS := node:nodejs npm:npm chromium:chromium /usr/share/fonts/truetype/dejavu:fonts-dejavu-core
+MONITORING_NEEDS := prometheus:prometheus promtool:prometheus node:nodejs npm:npm ip:iproute2 curl:curl
+PACKAGING_NEEDS := lintian:lintian rpm:rpm man:man-db systemd-analyze:systemd /lib/systemd/systemd:systemd curl:curl pgrep:procps \
+	ip:iproute2
 SCREENS_NEEDS := tmux:tmux chromium:chromium /usr/share/fonts/truetype/dejavu:fonts-dejavu-core
 
 C_FILES := $(wildcard bpf/*.c bpf/*.h)
-SCRIPTS := $(shell grep -rlE '^\#!.*sh$$' .ci analysis browser clients kernels screens tools)
+SCRIPTS := $(shell grep -rlE '^\#!.*sh$$' .ci analysis browser clients kernels monitoring packaging screens tools)
 GENERATED := internal/tracer/bpf_bpfel.go internal/tracer/bpf_bpfel.o
 GOLANGCI := go tool -modfile=tools/go.mod golangci-lint
 # Excluded: a comma and the word done where they are meant, and that ash is checked as dash.
@@ -40,7 +43,8 @@ BENCHTIME ?= 1s
 PAIRS ?= 5
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: help build demo test test-clients check-analysis check-page screens check-screens test-kernels fuzz bench generate check-generated format lint check \
+.PHONY: help build demo test test-clients check-analysis check-page screens check-screens check-monitoring check-deploy \
+	check-packaging release test-kernels fuzz bench generate check-generated format lint check \
 	packages clean need-go
 
 help: ## List the targets
@@ -76,6 +80,21 @@ screens: need-go ## Make the pictures in docs/screens anew, of the incident in s
 check-screens: need-go ## Say whether the pictures in docs/screens are what would be made now
 	@tools/need --install $(SCREENS_NEEDS)
 	screens/run --check
+
+check-monitoring: need-go ## Test alerts, dashboard and runbook; as root also with a real Prometheus, the agent and 100 ports
+	@tools/need --install $(MONITORING_NEEDS)
+	monitoring/run $(if $(filter 0,$(shell id -u)),,static)
+
+check-deploy: need-go ## Hold Dockerfile, manifests and chart against their schemas, each other and the systemd unit
+	go -C deploy vet ./...
+	go -C deploy test -count=1 ./...
+
+release: need-go ## Build all that is published of a version into dist/: tarballs, .deb, .rpm, checksums, bill of materials
+	packaging/release dist
+
+check-packaging: need-go ## As root: build the release twice, install, start, upgrade and purge it under a systemd of its own
+	@tools/need --install $(PACKAGING_NEEDS)
+	$(SUDO) env PATH="$$PATH" packaging/check
 
 test-kernels: need-go ## Run the tests that trace on Linux 5.10 to the newest, amd64 and arm64, emulated
 	@tools/need --install $(KERNELS_NEEDS)
@@ -125,15 +144,17 @@ lint: need-go ## Check formats, arrows between packages and usual mistakes; at f
 	go vet ./...
 	go -C clients/programs/go vet ./...
 	go -C clients/programs/go mod tidy -diff
+	go -C deploy mod tidy -diff
 	$(GOLANGCI) run
 
 check: lint check-generated test ## All that must pass before a commit
 
 packages: ## Install, as root, the Debian packages that the other targets need
-	@tools/need --install $(GENERATE_NEEDS) $(FORMAT_NEEDS) $(KERNELS_NEEDS) $(ANALYSIS_NEEDS) $(PAGE_NEEDS) $(SCREENS_NEEDS) shellcheck:shellcheck
+	@tools/need --install $(GENERATE_NEEDS) $(FORMAT_NEEDS) $(KERNELS_NEEDS) $(ANALYSIS_NEEDS) $(PAGE_NEEDS) $(SCREENS_NEEDS) \
+		$(MONITORING_NEEDS) $(PACKAGING_NEEDS) shellcheck:shellcheck
 
 clean: ## Remove what the targets have built
-	rm -f $(BINARY)
+	rm -rf $(BINARY) dist
 
 need-go:
 	@go list -m >/dev/null ||
