@@ -29,6 +29,7 @@ type player struct {
 	options churn.Options
 	end     int64                 // of the capture, Unix nanoseconds; 0: not known
 	waits   *report.TimeWaitInput // what its end says of TIME_WAITs; nil: not known
+	losses  *report.Losses        // what its end says is missing, nobody knows since when; nil: nothing, or not known
 
 	ctx    context.Context
 	stop   context.CancelFunc // of the run
@@ -264,6 +265,9 @@ func (p *player) seek(to int64, now time.Time) {
 	if p.last == nil || p.rewind {
 		p.target, p.next = to, now.Add(p.delay)
 		p.pace.set(to, now)
+		if to == p.end { // what was there then is told by events that are a little later
+			p.target = math.MaxInt64
+		}
 	}
 }
 
@@ -300,6 +304,9 @@ func (p *player) show(now time.Time) {
 	facts := p.replay.soFar()
 	if facts.TimeWait != nil && p.waits != nil {
 		facts.TimeWait = p.waits // how well they were followed shows at the end only
+	}
+	if p.losses != nil {
+		facts.Losses = *p.losses
 	}
 	p.send(top.Update{Document: p.document(facts), Playback: p.playback()})
 }

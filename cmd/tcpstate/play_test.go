@@ -187,6 +187,7 @@ func TestTheMiddleOfACaptureIsTheReportUntilThere(t *testing.T) {
 			want, got any
 		}{
 			{"window", want.Window, u.Document.Window},
+			{"loss", want.Loss, u.Document.Loss},
 			{"destinations", withoutCharts(want.Destinations), withoutCharts(u.Document.Destinations)},
 			{"ports", withoutPortCharts(want.Ports), withoutPortCharts(u.Document.Ports)},
 		} {
@@ -319,6 +320,23 @@ func TestSeekingBackAndForthChangesNoFigure(t *testing.T) {
 	if finals != 3 {
 		t.Fatalf("it came to the end %d times, want 3", finals)
 	}
+}
+
+// The last events of a capture are of a moment after its end, when what is there was looked at.
+func TestSeekingToTheEndOfAPausedCaptureShowsItsReport(t *testing.T) {
+	want := whatReportSays(t, sampleCapture, capture.ReadOptions{})
+	x := newPlayed(t, sampleCapture)
+	x.stay = true
+	x.press = func(top.Update) {
+		switch len(x.seen) {
+		case 3:
+			x.wishes.Pause(true)
+			x.wishes.Seek(time.Hour)
+		case 4:
+			x.quit()
+		}
+	}
+	isReport(t, x.run(t).end(t), want)
 }
 
 func TestTheRowThatIsWatchedHasCharts(t *testing.T) {

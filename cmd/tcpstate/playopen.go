@@ -41,7 +41,7 @@ func newPlayer(s *stage, f *topFlags, set *filter.Set) (*player, error) {
 	case f.captures.follow:
 		p.pace.speed = fastest // it cannot be read faster than it is written
 	case p.again:
-		p.end, p.waits = recordedEnd(first)
+		p.end, p.waits, p.losses = recordedEnd(first)
 	}
 	w := &partWriter{stage: s, flags: f, set: set, replay: first, whole: p.again}
 	p.writer, s.after = w.write, w.written
@@ -73,17 +73,20 @@ func readTwice(r *replay) bool {
 	return true
 }
 
-// recordedEnd is when a recording ends, or the part of it that is played, Unix nanoseconds, and how it followed TIME_WAITs.
-// 0, nil: not known.
-func recordedEnd(r *replay) (end int64, waits *report.TimeWaitInput) {
+// recordedEnd is when a recording ends, or the part of it that is played, Unix nanoseconds, how it followed TIME_WAITs, and
+// what it lost. 0, nil: not known.
+func recordedEnd(r *replay) (end int64, waits *report.TimeWaitInput, losses *report.Losses) {
 	last := endOf(r.segments[len(r.segments)-1].name)
 	if waits = last.Facts.TimeWait; waits != nil {
 		waits.Kernel = nil // counted at the end
 	}
-	if until := r.options.Until; until != 0 && (last.End == 0 || until < last.End) {
-		return until, waits
+	if last.Facts.Losses != (report.Losses{}) {
+		losses = &last.Facts.Losses
 	}
-	return last.End, waits
+	if until := r.options.Until; until != 0 && (last.End == 0 || until < last.End) {
+		return until, waits, losses
+	}
+	return last.End, waits, losses
 }
 
 // endOf is the end of the capture at path; of one without, only when its last event was.
@@ -138,7 +141,7 @@ func (w *partWriter) write(from, to int64) {
 		if err := w.export(source, target, capture.ReadOptions{Since: from, Until: to}); err != nil {
 			return "", err
 		}
-		return fmt.Sprintf("%s to %s are in %s: tcpstate report -r %s", since.Format(form), until.Format(form), target, target), nil
+		return fmt.Sprintf("%s has %s to %s: tcpstate report -r %s", target, since.Format(form), until.Format(form), target), nil
 	})
 }
 

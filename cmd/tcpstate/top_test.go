@@ -245,7 +245,7 @@ func TestTopPlaysACaptureOnATerminal(t *testing.T) {
 	x.shows(`orders +10\.20\.0\.50:5432 +unpooled`)
 	x.shows(`opened 739 out`)
 	x.keys("w")
-	x.shows(`are in tcpstate-\d+T\d+Z\.tcps`)
+	x.shows(`tcpstate-\d+T\d+Z\.tcps has `)
 	x.keys("q")
 	x.ended(exitDone)
 	files, err := filepath.Glob(filepath.Join(x.dir, "tcpstate-*.tcps"))

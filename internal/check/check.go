@@ -135,7 +135,7 @@ func describe(p *report.Port, d *report.Document) string {
 	if p.Capacity != nil {
 		s += " (" + decimal(100*p.Needed()) + "%"
 		if p.Reusable > 0 {
-			s += ", and " + form.Grouped(p.Reusable) + " more that connect() takes over"
+			s += ": connect() takes over " + form.Grouped(p.Reusable) + " of them"
 		}
 		s += ")"
 	}

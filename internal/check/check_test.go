@@ -47,7 +47,7 @@ func TestStatus(t *testing.T) {
 		{"at the first limit", document(port(700, 0)), Limits{}, Warning, "(70%)"},
 		{"below the second", document(port(849, 0)), Limits{}, Warning, "(84.9%)"},
 		{"at the second", document(port(850, 0)), Limits{}, Critical, "(85%)"},
-		{"what connect() takes over does not count", document(port(990, 900)), Limits{}, OK, "(9%, and 900 more that connect() takes over)"},
+		{"what connect() takes over does not count", document(port(990, 900)), Limits{}, OK, "990 of 1,000 ports taken from 10.0.0.7 toward 10.2.3.4:5432 by pgbench (9%: connect() takes over 900 of them)"},
 		{"a connect that found no port, whatever is taken now", document(port(1, 0, exhausted)), Limits{}, Critical, "3 connects found no port: "},
 		{"the worst of all destinations", document(port(10, 0), port(20, 0, exhausted), port(840, 0)), Limits{}, Critical, "20 of 1,000"},
 		{"soon, and nobody asked", document(port(300, 0, soon)), Limits{}, OK, "all of them in 42 s"},

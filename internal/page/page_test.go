@@ -98,6 +98,16 @@ func between(t *testing.T, s, from, to string) string {
 	return text
 }
 
+// What each of several hosts says of TIME_WAIT is in no sum; that nobody looked is another thing.
+func TestTimeWaitOfSeveralHostsWasObserved(t *testing.T) {
+	for name, want := range map[string]bool{"hosts": true, "incident": true, "unobserved": false, "empty": false} {
+		line := between(t, pageOf(t, documents()[name]), "<dt>TIME_WAIT</dt><dd>", "</dd>")
+		if got := line != "not observed"; got != want {
+			t.Errorf("%s: TIME_WAIT %s", name, line)
+		}
+	}
+}
+
 func TestThePolicyLetsOnlyThePageItselfRun(t *testing.T) {
 	for name, d := range documents() {
 		page := pageOf(t, d)

@@ -118,6 +118,9 @@ func (v *view) Mood() string {
 	return report.Info
 }
 
+// Observed says that the ends of TIME_WAITs were, on one host at least: of several there is no sum.
+func (v *view) Observed() bool { return v.Ports != nil }
+
 // Links says which sections there are to go to.
 func (v *view) Links() []link {
 	links := []link{{"findings", "Findings"}}

@@ -43,7 +43,8 @@ func (in *inspector) runtime(dir *os.Root, exe, comm string) (runtime, library s
 	}
 	look := in.look
 	if look == nil {
-		look = func(dir *os.File) clues { return readClues(dir, runtime == "") }
+		executable := runtime == "" // whoever takes too long reads on when runtime is another
+		look = func(dir *os.File) clues { return readClues(dir, executable) }
 	}
 	c := in.inspect(dir, look)
 	if hosts[program] {

@@ -241,9 +241,9 @@ func (s *sheet) course(r *report.Destination) {
 		s.plot(s.perSecond(c), 0, 5, bar, nil)
 		s.axis(c.Start, c.StepSeconds, len(c.Opened))
 	}
-	s.small("open", c.Open, r.Open.Now)
+	s.small("open", c.Open, r.Open.Now, r.Open.Peak)
 	if c.TimeWait != nil && r.TimeWait.Now != nil {
-		s.small("TIME_WAIT", c.TimeWait, *r.TimeWait.Now)
+		s.small("TIME_WAIT", c.TimeWait, *r.TimeWait.Now, *r.TimeWait.Now)
 	}
 }
 
@@ -321,13 +321,13 @@ func (s *sheet) axis(start *report.Time, step report.Decimal, steps int) {
 	s.add(line{{text, faint}})
 }
 
-// small draws a level over the window on one line.
-func (s *sheet) small(name string, levels []uint64, now uint64) {
+// small draws a level over the window on one line. Between the ends of two steps it can have been higher: most.
+func (s *sheet) small(name string, levels []uint64, now, most uint64) {
 	if len(levels) == 0 || slices.Max(levels) == 0 && now == 0 {
 		return
 	}
 	width := max(min(s.chartWidth()-24, 60), 1)
-	words := fmt.Sprintf(" %s, at most %s", form.Grouped(now), form.Grouped(max(slices.Max(levels), now)))
+	words := fmt.Sprintf(" %s, at most %s", form.Grouped(now), form.Grouped(max(slices.Max(levels), most)))
 	course := spark(stretch(numbers(levels), width), width, quiet)
 	s.add(line{{report.Pad(name, margin+2, false), faint}, {course, bar}, {words, faint}})
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -183,4 +184,28 @@ func inexact() *report.Document {
 	in.Table.Observe(&event.Event{Kind: event.Lost, Count: 3})
 	in.Losses = report.Losses{SocketsEvicted: 12, ServicesRefused: 2}
 	return report.Build(in)
+}
+
+// A filter changes what all figures are of: it is said before what only describes the host.
+func TestAFilterIsSaidOnNarrowTerminals(t *testing.T) {
+	d := *report.Build(incident().input())
+	d.Filter.Expression = "--netns /run/netns/shop-1 --comm java"
+	for width, want := range map[int]string{60: "only --netns", 80: "only --netns", 120: "only --netns /run/", 200: "only " + d.Filter.Expression} {
+		if text := opened(t, width, 24, Options{}, live(&d)).text(); !strings.Contains(text, want) {
+			t.Errorf("%d columns do not say %q:\n%s", width, want, text)
+		}
+	}
+}
+
+// Between the ends of two steps more can have been open than at either.
+func TestTheMostThatWereOpenIsOneFigure(t *testing.T) {
+	d := report.Build(incident().input())
+	r := d.Destinations[2]
+	if most := slices.Max(r.Charts.Open); most >= r.Open.Peak {
+		t.Fatalf("%s: at most %d were open as steps ended, and %d in all: nothing to tell apart", r.Service.Name, most, r.Open.Peak)
+	}
+	text := opened(t, 80, 120, Options{}, live(d)).keys("j", "j", "enter").text()
+	if n := strings.Count(text, fmt.Sprintf("at most %d", r.Open.Peak)); n != 2 {
+		t.Errorf("the peak of %d is said %d times, want twice:\n%s", r.Open.Peak, n, text)
+	}
 }

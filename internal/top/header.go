@@ -147,15 +147,15 @@ func (m *model) placeLine(d *report.Document) line {
 	if d.Host.Name != "" {
 		items = append(items, line{{plainText(d.Host.Name), strong}})
 	}
+	if d.Filter.Expression != "" {
+		items = append(items, line{{"only " + report.Shorten(plainText(d.Filter.Expression), max(m.width/4, 12)), bad}})
+	}
 	if d.Host.Kernel != "" {
 		items = append(items, line{{"Linux " + plainText(d.Host.Kernel), normal}})
 	}
 	items = append(items, namespacesOf(d), m.tierOf(d))
 	if d.Host.Source != "" && d.Host.Source != "live" {
 		items = append(items, line{{plainText(d.Host.Source), normal}})
-	}
-	if d.Filter.Expression != "" {
-		items = append(items, line{{"only " + plainText(d.Filter.Expression), bad}})
 	}
 	right := m.state()
 	if right == nil {

@@ -85,6 +85,8 @@ func (m *model) listKey(name string) {
 		l.reverse()
 	case "/":
 		l.typing = true
+	case "esc":
+		l.set("")
 	case "enter":
 		m.open()
 	}

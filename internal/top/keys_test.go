@@ -60,6 +60,7 @@ func TestKeysChooseRows(t *testing.T) {
 		{"G", "curl"}, {"end j", "curl"},
 		{"G g", "pgbench"}, {"end home", "pgbench"}, {"pgdown", "curl"}, {"pgdown pgup", "pgbench"},
 		{"/ j a v a", "java"}, {"/ J A V A enter", "java"}, {"/ j a v a esc", "pgbench"},
+		{"/ j a v a enter esc", "pgbench"},
 		{"/ p h p 8 . 2 -", "php-fpm8.2"},
 		{"/ E A D D R N", "pgbench"}, {"/ u n d e r s", "gateway"}, {"/ 9 0 9 2", "java"},
 		{"/ x x backspace backspace j a v", "java"},

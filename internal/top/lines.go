@@ -121,7 +121,7 @@ func pairs(b *strings.Builder, at string, pairs []pair) {
 
 func quoted(value string) string {
 	if value == "" || strings.ContainsAny(value, " \"=") {
-		return `"` + strings.ReplaceAll(value, `"`, `\"`) + `"`
+		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`
 	}
 	return value
 }

@@ -1,6 +1,7 @@
 package top
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,19 @@ func TestLines(t *testing.T) {
 	golden(t, "lines", linesOf(t, live(report.Build(incident().input())), Options{}))
 	golden(t, "lines.hostile", linesOf(t, live(report.Build(hostile().input())), Options{Limit: 5}))
 	golden(t, "lines.empty", linesOf(t, live(empty()), Options{}))
+}
+
+func TestValuesOfLinesCanBeReadBack(t *testing.T) {
+	for _, value := range []string{"", "a b", `a b\`, `a\"b`, "a=b", "日本 語", `\x1b [31m`, `a\b`, "curl"} {
+		text := quoted(value)
+		if strings.HasPrefix(text, `"`) {
+			if got, err := strconv.Unquote(text); err != nil || got != value {
+				t.Errorf("%q is written as %s, which is read as %q: %v", value, text, got, err)
+			}
+		} else if text != value || strings.ContainsAny(text, ` "=`) {
+			t.Errorf("%q is written as %s", value, text)
+		}
+	}
 }
 
 func TestLinesAreBoundedAndPlain(t *testing.T) {
