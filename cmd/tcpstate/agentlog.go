@@ -108,7 +108,7 @@ type repeated struct {
 const (
 	sayAgain   = time.Minute
 	maxSaid    = 256 // messages that are remembered
-	perMinute  = 120
+	perMinute  = 60
 	droppedLog = "messages were left out, for there were too many"
 )
 

@@ -122,6 +122,11 @@ func familiesOf(s *Snapshot) []*dto.MetricFamily {
 type writer struct {
 	*families
 	start *timestamppb.Timestamp // of counters that belong to nobody
+
+	metrics  slab[dto.Metric]
+	counters slab[dto.Counter]
+	gauges   slab[dto.Gauge]
+	values   slab[float64]
 }
 
 func (w *writer) series(s *Series, waits bool) {
@@ -222,18 +227,47 @@ func truth(b bool) float64 {
 }
 
 func (w *writer) count(f *family, v float64, created *timestamppb.Timestamp, labels []*dto.LabelPair) {
-	f.metrics = append(f.metrics, &dto.Metric{Label: labels, Counter: &dto.Counter{Value: &v, CreatedTimestamp: created}})
+	c := w.counters.next()
+	c.Value, c.CreatedTimestamp = w.value(v), created
+	w.add(f, labels).Counter = c
 }
 
 func (w *writer) gauge(f *family, v float64, labels []*dto.LabelPair) {
-	f.metrics = append(f.metrics, &dto.Metric{Label: labels, Gauge: &dto.Gauge{Value: &v}})
+	g := w.gauges.next()
+	g.Value = w.value(v)
+	w.add(f, labels).Gauge = g
 }
 
 // histogram writes one in which there is something.
 func (w *writer) histogram(f *family, h *Histogram, created *timestamppb.Timestamp, labels []*dto.LabelPair) {
 	if h != nil {
-		f.metrics = append(f.metrics, &dto.Metric{Label: labels, Histogram: h.native(created)})
+		w.add(f, labels).Histogram = h.native(created)
 	}
+}
+
+func (w *writer) add(f *family, labels []*dto.LabelPair) *dto.Metric {
+	m := w.metrics.next()
+	m.Label = labels
+	f.metrics = append(f.metrics, m)
+	return m
+}
+
+func (w *writer) value(v float64) *float64 {
+	p := w.values.next()
+	*p = v
+	return p
+}
+
+// slab allocates many at once.
+type slab[T any] struct{ free []T }
+
+func (s *slab[T]) next() *T {
+	if len(s.free) == 0 {
+		s.free = make([]T, 256)
+	}
+	p := &s.free[0]
+	s.free = s.free[1:]
+	return p
 }
 
 // Metric describes a metric that there is.

@@ -26,7 +26,8 @@ const (
 	writeWithin   = 20 * time.Second
 	idleFor       = 2 * time.Minute
 	maxHeader     = 16 << 10
-	scrapesAtOnce = 4
+	scrapesAtOnce = 2
+	scrapeWithin  = 8 * time.Second
 	// A tracing goroutine that has said nothing for longer is not at work, a snapshot that is older is stale.
 	silentFor = 10 * time.Second
 	staleFor  = 5 * time.Second
@@ -38,15 +39,16 @@ type Site struct {
 	version string
 	metrics http.Handler
 	errors  *log.Logger
-	size    atomic.Int64  // of the last scrape, bytes
-	writing chan struct{} // one report is written at a time: each takes some memory
+	size    atomic.Int64 // of the last scrape, bytes
+	// So many scrapes and reports are written at a time; the others wait, as many as there are connections.
+	scraping, writing chan struct{}
 }
 
 // NewSite returns one that shows state, and metrics from g. What goes wrong is written to complaints.
 func NewSite(state *State, g prometheus.Gatherer, version string, complaints *log.Logger) *Site {
-	return &Site{state: state, version: version, errors: complaints, writing: make(chan struct{}, 1), metrics: promhttp.HandlerFor(g, promhttp.HandlerOpts{
-		ErrorLog: complaints, ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: scrapesAtOnce,
-		EnableOpenMetrics: true, CoalesceGather: true, DisableCompression: true,
+	return &Site{state: state, version: version, errors: complaints, scraping: make(chan struct{}, scrapesAtOnce), writing: make(chan struct{}, 1), metrics: promhttp.HandlerFor(g, promhttp.HandlerOpts{
+		ErrorLog: complaints, ErrorHandling: promhttp.ContinueOnError, EnableOpenMetrics: true, CoalesceGather: true,
+		DisableCompression: true, // see send
 	})}
 }
 
@@ -120,13 +122,30 @@ func (h *held) Header() http.Header { return h.header }
 func (h *held) WriteHeader(code int) { h.code = code }
 
 // scrape makes the whole answer before the first byte is sent: one scraper that never reads is not one of the few that
-// can be served at once.
+// are served at once.
 func (s *Site) scrape(w http.ResponseWriter, r *http.Request) {
 	answer := held{header: w.Header(), code: http.StatusOK}
+	if !take(r.Context(), s.scraping, scrapeWithin) {
+		http.Error(w, "too many scrapes at once: try again later", http.StatusServiceUnavailable)
+		return
+	}
 	answer.Grow(int(s.size.Load()))
 	s.metrics.ServeHTTP(&answer, r)
+	<-s.scraping
 	s.size.Store(int64(answer.Len()))
 	send(w, r, answer.code, answer.Bytes())
+}
+
+// take takes one of few places, and waits for it for a while.
+func take(ctx context.Context, places chan struct{}, within time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	select {
+	case places <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // health says whether the tracing goroutine is at work.
@@ -234,14 +253,10 @@ func (s *Site) report(w http.ResponseWriter, r *http.Request) {
 
 // written is a report in one form. Sending it is not part of it: who reads slowly holds up nobody.
 func (s *Site) written(ctx context.Context, charted int, write func(io.Writer, *report.Document, string) error) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, reportWithin)
-	defer cancel()
-	select {
-	case s.writing <- struct{}{}:
-		defer func() { <-s.writing }()
-	case <-ctx.Done():
+	if !take(ctx, s.writing, reportWithin) {
 		return nil, ErrBusy
 	}
+	defer func() { <-s.writing }()
 	d, err := s.state.Report(ctx, charted)
 	if err != nil {
 		return nil, err
