@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,6 +30,7 @@ var (
 // Namespace is a network namespace and the one OS thread that lives in it.
 type Namespace struct {
 	inode uint32
+	born  time.Time
 	tasks chan func()
 	dead  chan struct{} // closed when the thread is gone
 }
@@ -45,6 +47,9 @@ func New(tb testing.TB) *Namespace {
 	tb.Cleanup(n.Close)
 	return n
 }
+
+// Born is when it was made: what happened before under the same number was in another namespace.
+func (n *Namespace) Born() time.Time { return n.born }
 
 // Close ends the namespace's thread. The kernel removes the namespace once no socket or process holds it.
 func (n *Namespace) Close() {
@@ -105,7 +110,7 @@ func (n *Namespace) enter() error {
 	if err := unix.Stat("/proc/thread-self/ns/net", &st); err != nil {
 		return err
 	}
-	n.inode = uint32(st.Ino)
+	n.inode, n.born = uint32(st.Ino), time.Now()
 	// Without IPv6 in the kernel the file is not there, and the tests that need it say so.
 	_ = os.WriteFile(sysctlPath("net.ipv6.conf.lo.disable_ipv6"), []byte("0"), 0)
 	if err := linkUp(); err != nil {

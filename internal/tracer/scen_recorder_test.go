@@ -140,7 +140,7 @@ func (t *trace) watch(ns *testnet.Namespace) *recorder {
 	r := &recorder{trace: t, ns: ns, patience: testnet.Patience, held: timeWaits{}}
 	t.mu.Lock()
 	for i := range t.early {
-		if e := &t.early[i]; e.Netns == ns.Inode() {
+		if e := &t.early[i]; e.Netns == ns.Inode() && e.UnixNano >= ns.Born().UnixNano() {
 			r.emit(e)
 		}
 	}
