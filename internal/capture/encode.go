@@ -88,6 +88,7 @@ type encoder struct {
 	pathSlots  [tableSize]uint16
 	paths      []path
 	addresses  map[netip.Addr]uint32
+	remotes    []bool // of each address: it is a remote one, and in the fingerprint
 	owners     map[owner]uint32
 	pids       []uint32 // the last of each owner
 }
@@ -104,6 +105,7 @@ func (c *encoder) begin(b *block) {
 	clear(c.pathSlots[:])
 	clear(c.paths) // lest zones live on
 	c.shapes, c.paths, c.pids = c.shapes[:0], c.paths[:0], c.pids[:0]
+	c.remotes = c.remotes[:0]
 	clear(c.addresses)
 	clear(c.owners)
 }
@@ -289,9 +291,14 @@ func (c *encoder) newPath(e *event.Event, local, remote netip.Addr, port uint16)
 	b := c.block
 	b.put(columnPaths, uint64(p.owner))
 	b.put(columnPaths, uint64(c.address(local)))
-	b.put(columnPaths, uint64(c.address(remote)))
+	to := c.address(remote)
+	b.put(columnPaths, uint64(to))
 	b.put(columnPaths, uint64(port))
-	b.print.add(remote, port)
+	if !c.remotes[to] {
+		c.remotes[to] = true
+		b.print.addAddress(remote)
+	}
+	b.print.addService(remote, port)
 	return n
 }
 
@@ -316,6 +323,7 @@ func (c *encoder) address(a netip.Addr) uint32 {
 	}
 	n = uint32(len(c.addresses))
 	c.addresses[a] = n
+	c.remotes = append(c.remotes, false)
 	c.block.columns[columnAddresses] = appendAddress(c.block.columns[columnAddresses], a)
 	return n
 }

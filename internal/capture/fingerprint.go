@@ -59,14 +59,17 @@ func networkLengths(a netip.Addr) [3]int {
 	return [3]int{128, 64, 48}
 }
 
-// add puts a destination in: the remote address and the service's port.
-func (f *fingerprint) add(a netip.Addr, port uint16) {
-	lengths := networkLengths(a)
-	for _, n := range lengths {
+// addAddress puts a remote address in. Each needs it once.
+func (f *fingerprint) addAddress(a netip.Addr) {
+	for _, n := range networkLengths(a) {
 		f.set(printKey(addressKey, network(a, n), 0))
 	}
+}
+
+// addService puts in the service's port, of its own and at the remote address.
+func (f *fingerprint) addService(a netip.Addr, port uint16) {
 	f.set(printKey(portKey, netip.Prefix{}, port))
-	f.set(printKey(endpointKey, network(a, lengths[0]), port))
+	f.set(printKey(endpointKey, network(a, networkLengths(a)[0]), port))
 }
 
 func (f *fingerprint) set(key uint64) {

@@ -182,6 +182,27 @@ func TestADamagedIndexIsNotNeeded(t *testing.T) {
 	}
 }
 
+// An address that was a local one first is found as a remote one.
+func TestAFingerprintHasEveryRemoteAddress(t *testing.T) {
+	a, b := netip.MustParseAddrPort("192.0.2.1:5432"), netip.MustParseAddrPort("198.51.100.1:443")
+	c := newEncoder()
+	for range 2 { // the second block knows nothing of the first
+		c.begin(&block{})
+		c.add(&event.Event{Kind: event.Connect, Local: a, Remote: b})
+		before := c.block.print
+		if d := (Destination{Prefix: netip.PrefixFrom(a.Addr(), 32)}); d.in(before.append(nil)) {
+			t.Errorf("%v is in the fingerprint of connections from there", d)
+		}
+		c.add(&event.Event{Kind: event.Connect, Local: b, Remote: a})
+		print := c.block.print.append(nil)
+		for _, remote := range []netip.AddrPort{a, b} {
+			if d := (Destination{netip.PrefixFrom(remote.Addr(), 32), remote.Port()}); !d.in(print) {
+				t.Errorf("%v is not in the fingerprint", d)
+			}
+		}
+	}
+}
+
 func TestFingerprints(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 1))
 	for _, n := range []int{0, 1, 10, 100, 1000} {
@@ -194,7 +215,8 @@ func TestFingerprints(t *testing.T) {
 			}
 			d := Destination{netip.PrefixFrom(a.WithZone(""), a.BitLen()), uint16(random.Uint32() | 1)}
 			in = append(in, d)
-			f.add(a, d.Port)
+			f.addAddress(a)
+			f.addService(a, d.Port)
 		}
 		print := f.append(nil)
 		t.Logf("%d destinations: %d bytes", n, len(print))
