@@ -15,8 +15,12 @@ import (
 // nothingYet is a port under test that no connect goes to.
 const nothingYet = 1 << 16
 
-// selfTestPatience is how long the events of the self-test may take to come.
-const selfTestPatience = time.Second
+const (
+	// selfTestPatience is how long the events of the self-test may take to come.
+	selfTestPatience = time.Second
+	// selfTestLook is how often it is looked for them: too few to wake the reader, they are there at the first.
+	selfTestLook = 10 * time.Millisecond
+)
 
 // selfTest makes a TIME_WAIT on 127.0.0.1 and ends it at once by connecting again from the same port, which is always
 // allowed, and looks whether both were seen: a hook that attaches can still never be called (functions are inlined).
@@ -52,11 +56,16 @@ func (t *Tracer) silentHooks(port uint16) (string, error) {
 	var rec ringbuf.Record
 	var ev event.Event
 	seen := map[event.Kind]int{}
-	t.reader.SetDeadline(time.Now().Add(selfTestPatience))
+	giveUp := time.Now().Add(selfTestPatience)
+	t.reader.SetDeadline(time.Now())
 	for seen[event.TimeWait] < 1 || seen[event.TimeWaitEnd] < 1 || seen[event.Close] < 1 {
 		err := t.reader.ReadInto(&rec)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			break
+			if time.Now().After(giveUp) {
+				break
+			}
+			t.reader.SetDeadline(time.Now().Add(selfTestLook))
+			continue
 		}
 		if err != nil {
 			return "", fmt.Errorf("read ring buffer: %w", err)

@@ -136,12 +136,12 @@ func (t *Tracer) finish(emit func(*event.Event)) error {
 	return t.emitLosses(emit, true)
 }
 
-// read hands on records until it is told to stop; once the window has ended, until the reader has been flushed and the
-// ring is empty.
+// read hands on records until it is told to stop, at first those that are there already; once the window has ended, until
+// the reader has been flushed and the ring is empty.
 func (t *Tracer) read(emit func(*event.Event)) error {
 	var rec ringbuf.Record
 	var ev event.Event
-	t.reader.SetDeadline(time.Now().Add(t.tick))
+	t.reader.SetDeadline(time.Now())
 	for {
 		if t.stop.Load() && !t.ended {
 			return nil
