@@ -26,8 +26,8 @@ const (
 	// DefaultTimeWaits is twice what the kernel holds at most by default in one namespace (tcp_max_tw_buckets). Each that is
 	// held takes 128 bytes of the kernel's memory, none that is not.
 	DefaultTimeWaits = 524288
-	// DefaultTimerCost is the part of one CPU's time that following timers may take.
-	DefaultTimerCost = 0.01
+	// DefaultTimerCost is the part of one CPU's time that following timers may take: 20,000 connections a second.
+	DefaultTimerCost = 0.02
 )
 
 // Options are the tracer's bounds. The zero value means the defaults.

@@ -1,6 +1,7 @@
 package tracer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -20,13 +21,16 @@ type timers struct {
 
 	nsPerRun  float64 // 0: not measured yet
 	runs      uint64
-	lastCheck int64   // monotonic nanoseconds
-	cost      float64 // the part of one CPU that they took lately
-	over      int     // how many checks in a row they took too much
+	lastCheck int64 // monotonic nanoseconds
+	over      int   // how many checks in a row they took too much
 }
 
-// assumedRun is what a run costs where it cannot be measured, which takes CAP_SYS_ADMIN.
-const assumedRun = 60
+const (
+	// assumedRun is what a run costs, in nanoseconds, where it cannot be measured, which takes CAP_SYS_ADMIN.
+	assumedRun = 60
+	// dearestRun is more than a run ever costs: as long as even such runs stay within the bound, none is measured.
+	dearestRun = 1000
+)
 
 // tooDearChecks in a row end the hooks: a burst shall not.
 const tooDearChecks = 3
@@ -82,9 +86,6 @@ func (t *Tracer) watchTimers() error {
 	if t.tier != TierTimers || m.tooDear {
 		return nil
 	}
-	if m.nsPerRun == 0 {
-		m.measure()
-	}
 	cancels, starts, err := t.timerRuns()
 	if err != nil {
 		return err
@@ -92,12 +93,11 @@ func (t *Tracer) watchTimers() error {
 	runs := cancels + starts
 	now := monotonic()
 	if m.lastCheck != 0 && now > m.lastCheck {
-		perRun := m.nsPerRun
-		if perRun == 0 {
-			perRun = assumedRun
+		perNs := float64(runs-m.runs) / float64(now-m.lastCheck)
+		if m.nsPerRun == 0 && perNs*dearestRun > m.most {
+			m.measure()
 		}
-		m.cost = float64(runs-m.runs) * perRun / float64(now-m.lastCheck)
-		if m.cost > m.most {
+		if perNs*cmp.Or(m.nsPerRun, assumedRun) > m.most {
 			m.over++
 		} else {
 			m.over = 0
