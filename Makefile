@@ -38,12 +38,13 @@ GOLANGCI := go tool -modfile=tools/go.mod golangci-lint
 SHELLCHECK := shellcheck --severity=warning --exclude=SC1010,SC2054,SC2187
 FUZZTIME ?= 10s
 FUZZ ?= .
+SOAK ?= 10m
 BENCHTIME ?= 1s
 # How often the host is measured with tracing and without.
 PAIRS ?= 5
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: help build demo test test-clients check-analysis check-page screens check-screens check-monitoring check-deploy \
+.PHONY: help build demo test soak test-clients check-analysis check-page screens check-screens check-monitoring check-deploy \
 	check-packaging release test-kernels fuzz bench generate check-generated format lint check \
 	packages clean need-go
 
@@ -60,6 +61,9 @@ test: need-go ## Run the tests; as root, or with EXEC=sudo, also those that trac
 	@go test -v=test2json $(if $(EXEC),-exec '$(EXEC)') $(TESTFLAGS) ./... |
 		awk -v version="$$(uname -r | cut -d- -f1)" -v must="$${TCPSTATE_MUST_TRACE:-}" \
 			-f tools/test.awk kernels/may-skip -
+
+soak: need-go ## As root: a day of the agent in SOAK: totals, memory and descriptors
+	TCPSTATE_MUST_TRACE=1 $(SUDO) env PATH="$$PATH" go test ./cmd/tcpstate -count=1 -run TestADayOfTheAgent -v -timeout 30m -soak $(SOAK)
 
 test-clients: build ## Run real clients against real servers, pooled and not, as root; installs what is missing
 	$(SUDO) env PATH="$$PATH" TCPSTATE_MUST_TRACE="$${TCPSTATE_MUST_TRACE:-}" \

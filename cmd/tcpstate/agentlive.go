@@ -80,7 +80,7 @@ const (
 func (d *daemon) open(set *filter.Set) (err error) {
 	f := d.flags
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50) // a daemon is to be small: a tenth of a percent of CPU for 5 MB
+		debug.SetGCPercent(30) // a daemon is to be small: a tenth of a percent of CPU for 8 MB
 	}
 	d.tap = &steady{flags: &f.record, log: d.log, off: f.noWrite}
 	d.flight = newFlightRecorder(func(format string, args ...any) { d.log.Warn(fmt.Sprintf(format, args...)) }, &f.record, nil)
