@@ -46,15 +46,15 @@ func Judge(d *report.Document, destinations int, workload func(*service.Service)
 
 // reported names the series of a row of a report: the same that labelsOf gives the row.
 func reported(r *report.Destination, workload func(*service.Service) Workload) Labels {
+	if a := r.Dst.Addr; a != nil && *a == Other {
+		return Labels{Service: Other, Destination: Other}
+	}
 	l := Labels{Service: clean(r.Service.Name), Destination: service.KindUnknown}
 	if a := r.Dst.Addr; a != nil {
 		l.Destination = *a
 		if p := r.Dst.Port; p != nil {
 			l.Destination = net.JoinHostPort(*a, strconv.Itoa(int(*p)))
 		}
-	}
-	if l.Service == Other {
-		return l
 	}
 	if workload != nil {
 		l.Workload = workload(&service.Service{

@@ -29,6 +29,9 @@ const maxLabel = 128
 // clean makes a label's value of a text from outside: valid UTF-8, printable, bounded.
 func clean(s string) string {
 	s = event.Printable(s)
+	if s == Other { // or whoever calls itself so is bound by nothing
+		return `\x7eother`
+	}
 	if len(s) <= maxLabel {
 		return s
 	}
@@ -44,9 +47,9 @@ func clean(s string) string {
 func labelsOf(r *churn.Row, s *service.Service, workload func(*service.Service) Workload) Labels {
 	l := Labels{}
 	switch {
-	case r.Other && r.Direction == event.Inbound:
+	case unnamed(r) && r.Direction == event.Inbound:
 		return Labels{Service: Other, Listener: Other}
-	case r.Other:
+	case unnamed(r):
 		return Labels{Service: Other, Destination: Other}
 	case r.Direction == event.Inbound:
 		l.Listener = place(r.Local)
@@ -68,6 +71,9 @@ func labelsOf(r *churn.Row, s *service.Service, workload func(*service.Service) 
 	l.Namespace, l.Pod, l.Container = clean(l.Namespace), clean(l.Pod), clean(l.Container)
 	return l
 }
+
+// unnamed reports whether r is of many services. That of all other hosts of a listener is not.
+func unnamed(r *churn.Row) bool { return r.Other && !r.Local.IsValid() }
 
 // place writes an address as the report does.
 func place(a netip.AddrPort) string {

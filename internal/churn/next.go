@@ -40,12 +40,15 @@ func (r *Row) next() *Row {
 	}
 	return &Row{
 		ID: r.ID, Direction: r.Direction, Netns: r.Netns, Local: r.Local, Remote: r.Remote, Owner: r.Owner, Other: r.Other,
-		Preexisting: open, TimeWaitExisting: waits, recent: r.recent.clone(),
+		Preexisting: open, TimeWaitExisting: waits, older: open, recent: r.recent.clone(),
 	}
 }
 
 func (t *Table) carry(k key, r *Row, was *Budget, since int64) {
-	if r.Direction == event.Inbound {
+	switch {
+	case r.Other:
+		t.merged++
+	case r.Direction == event.Inbound:
 		t.inbound++
 	}
 	t.rows[k] = r
@@ -92,4 +95,30 @@ func (t *Table) observeCarried(e *event.Event) {
 	e.Preexisting, e.InCensus = true, true
 	t.observe(e)
 	e.Preexisting, e.InCensus = false, false
+}
+
+// begun is the row that holds what ends with e: it may have begun when there was no room for a row of its own, and there
+// is now. Nil: nothing is known of it.
+func (t *Table) begun(e *event.Event) *Row {
+	if !t.carried || t.merged == 0 && t.other[e.Direction%3] == nil {
+		return nil
+	}
+	k := keyOf(e)
+	for _, r := range [...]*Row{t.rows[k], t.rows[k.ofAllHosts()], t.other[e.Direction%3]} {
+		if r != nil && r.holds(e) {
+			return r
+		}
+	}
+	return nil
+}
+
+// holds reports whether what ends with e can be one that r was carried over with, or that came to it since.
+func (r *Row) holds(e *event.Event) bool {
+	switch e.Kind {
+	case event.Close, event.TimeWait:
+		return e.InCensus && r.older > 0
+	case event.TimeWaitEnd:
+		return (e.InCensus || !e.Preexisting) && r.TimeWaitNow() > 0
+	}
+	return false
 }

@@ -18,7 +18,8 @@ type Row struct {
 	Local, Remote netip.AddrPort
 	// Owner is the process that was seen last (outbound) or is known best (inbound: the listener, then whoever closed).
 	Owner event.Owner
-	// Other marks the row that stands for all destinations of one direction beyond [Options].MaxRows.
+	// Other marks the row that stands for all destinations of one direction beyond [Options].MaxRows, or for all hosts
+	// of one listener: that has a Local.
 	Other bool
 
 	// Opened and Closed count connections that were established, and that ended, while tracing; lost events included.
@@ -68,6 +69,7 @@ type Row struct {
 	failures failures
 	// level is new connections minus ended ones, those that existed before included in the latter; peak its highest.
 	level, peak int64
+	older       uint64 // of Preexisting, those that have not ended
 	busySeconds uint32
 	lastSecond  int64
 	arrivals    arrivals
@@ -186,6 +188,9 @@ func (r *Row) attempt(unixNano int64) {
 func (r *Row) endOne(e *event.Event) {
 	if e.Preexisting && !e.InCensus {
 		r.Preexisting++
+	}
+	if e.InCensus && r.older > 0 {
+		r.older--
 	}
 	r.falls.end(e, r.Open(), r.Opened)
 	r.level--

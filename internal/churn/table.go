@@ -15,7 +15,8 @@ import (
 // Options bound a Table.
 type Options struct {
 	// MaxRows is how many rows are kept; all beyond are counted together in one row a direction. Inbound rows, one for
-	// each remote host, can take half of them at most. 0: DefaultMaxRows.
+	// each remote host, can take half of them at most; beyond that there is one for all other hosts of a listener, for
+	// an eighth as many listeners. 0: DefaultMaxRows.
 	MaxRows int
 	// Start is when the window begins, Unix nanoseconds. 0: with the first event.
 	Start int64
@@ -47,6 +48,7 @@ func (w Window) Seconds() float64 { return float64(w.End-w.Start) / 1e9 }
 type Table struct {
 	max     int
 	inbound int // how many rows are inbound
+	merged  int // how many are of all other hosts of a listener; they take nobody's room
 	rows    map[key]*Row
 	order   []*Row
 	other   [3]*Row // by direction, made when needed
@@ -125,7 +127,10 @@ func (t *Table) observe(e *event.Event) {
 		t.bindFailed(e, 1)
 		return
 	}
-	r := t.row(e)
+	r := t.begun(e)
+	if r == nil {
+		r = t.row(e)
+	}
 	b := t.budgetOf(r, e)
 	t.proceed(r, e, e.Kind, 1)
 	switch e.Kind {
@@ -265,11 +270,14 @@ func (t *Table) row(e *event.Event) *Row {
 
 // full reports whether there is no room for a new row.
 func (t *Table) full(d event.Direction) bool {
-	return len(t.rows) >= t.max || d == event.Inbound && t.inbound >= (t.max+1)/2
+	return len(t.rows)-t.merged >= t.max || d == event.Inbound && t.inbound >= (t.max+1)/2
 }
 
 func (t *Table) otherRow(e *event.Event) *Row {
 	d := e.Direction
+	if r := t.otherHosts(e); r != nil {
+		return r
+	}
 	if int(d) >= len(t.other) {
 		d = 0
 	}
@@ -277,6 +285,25 @@ func (t *Table) otherRow(e *event.Event) *Row {
 		t.other[d] = &Row{ID: -2 - int(d), Direction: d, Other: true, waits: waits{taken: t.snapshot}}
 	}
 	return t.other[d]
+}
+
+// otherHosts is the row of all hosts of a listener that have none of their own: a server has many clients, and its
+// listener is to be known still. Nil: e is not inbound, or there are too many listeners.
+func (t *Table) otherHosts(e *event.Event) *Row {
+	if e.Direction != event.Inbound {
+		return nil
+	}
+	k := keyOf(e).ofAllHosts()
+	r := t.rows[k]
+	if r == nil && t.merged < (t.max+7)/8 {
+		r = newRow(e)
+		r.ID, r.Other, r.Remote, r.waits.taken = t.nextID, true, netip.AddrPort{}, t.snapshot
+		t.nextID++
+		t.merged++
+		t.rows[k] = r
+		t.order = append(t.order, r)
+	}
+	return r
 }
 
 func newRow(e *event.Event) *Row {
@@ -299,6 +326,14 @@ type key struct {
 	port                                       uint16
 	direction                                  event.Direction
 	families                                   uint8
+}
+
+// ofAllHosts is the key of a listener's row for all other hosts; that of an outbound row stays as it is.
+func (k key) ofAllHosts() key {
+	if k.direction == event.Inbound {
+		k.remoteHigh, k.remoteLow, k.families = 0, 0, k.families&0xf
+	}
+	return k
 }
 
 func keyOf(e *event.Event) key {

@@ -264,8 +264,8 @@ func TestRowsBeyondTheBoundAreMergedAndCounted(t *testing.T) {
 		table.Observe(a)
 	}
 	rows := table.Rows()
-	if len(rows) != 5 || !rows[3].Other || !rows[4].Other || rows[3].Direction == rows[4].Direction {
-		t.Fatalf("%d rows, want 3 and one for the others of each direction", len(rows))
+	if len(rows) != 6 || !rows[4].Other || !rows[5].Other || rows[4].Direction == rows[5].Direction {
+		t.Fatalf("%d rows, want 3, one for a listener, and one for the others of each direction", len(rows))
 	}
 	var opened uint64
 	for _, r := range rows {
@@ -296,6 +296,41 @@ func TestInboundRowsLeaveRoomForOutboundOnes(t *testing.T) {
 	}
 	if outbound != 5 || len(table.Rows()) != 11 || table.Counts().Merged != 195 {
 		t.Errorf("%d outbound of %d rows, %d merged; want 5 of 11, 195", outbound, len(table.Rows()), table.Counts().Merged)
+	}
+}
+
+// A listener with many clients is known still, beyond the bound; so is who listens.
+func TestClientsBeyondTheBoundAreCountedByListener(t *testing.T) {
+	table := New(Options{MaxRows: 16, Start: noon})
+	clients := func(kind event.Kind, from, to int, at time.Duration) {
+		for i := from; i < to; i++ {
+			e := in(kind, at, event.Owner{Comm: comm("web")})
+			e.Remote = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, 0, byte(i)}), 1)
+			e.Local = netip.AddrPortFrom(e.Local.Addr(), 8000+uint16(i%4))
+			e.Lifetime = at
+			observe(table, when(e, at))
+		}
+	}
+	clients(event.Accept, 0, 200, 0)
+	opened := make(map[uint16]uint64)
+	for _, r := range table.Rows() {
+		opened[r.Local.Port()] += r.Opened
+		if r.Other && r.Local.IsValid() && (r.Owner.Comm != comm("web") || r.Remote.IsValid()) {
+			t.Errorf("of %s, toward %s", r.Owner.Comm, r.Remote)
+		}
+	}
+	// 16 rows are room for two such listeners.
+	if want := map[uint16]uint64{8000: 50, 8001: 50, 8002: 2, 8003: 2, 0: 96}; !cmp.Equal(opened, want) {
+		t.Errorf("opened by port: %s", cmp.Diff(want, opened))
+	}
+	table = table.Next(noon + int64(time.Second))
+	clients(event.Close, 0, 8, 2*time.Second)
+	table = table.Next(noon + int64(3*time.Second)) // which has room again
+	clients(event.Close, 8, 200, 4*time.Second)
+	for _, r := range table.Rows() {
+		if r.Open() != 0 {
+			t.Errorf("%s from %s: %d are open still", r.Local, r.Remote, r.Open())
+		}
 	}
 }
 

@@ -74,6 +74,7 @@ func (r *Row) exist(e *event.Event, n uint64) {
 	case event.SynSent, event.SynRecv: // its connect or accept is still to come
 	default:
 		r.Preexisting += n
+		r.older += n
 	}
 }
 
