@@ -7,7 +7,11 @@ import (
 	"errors"
 	"io"
 	"log"
+	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -56,7 +60,7 @@ func NewSite(state *State, g prometheus.Gatherer, version string, complaints *lo
 func (s *Site) Server() *http.Server {
 	return &http.Server{
 		Handler: s, ErrorLog: s.errors, ReadHeaderTimeout: headerWithin, ReadTimeout: headerWithin, WriteTimeout: writeWithin,
-		IdleTimeout: idleFor, MaxHeaderBytes: maxHeader,
+		IdleTimeout: idleFor, MaxHeaderBytes: maxHeader, DisableGeneralOptionsHandler: true,
 	}
 }
 
@@ -66,6 +70,10 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "only GET and HEAD: nothing can be changed here", http.StatusMethodNotAllowed)
+		return
+	}
+	if rebound(r) {
+		http.Error(w, "this is not "+strconv.Quote(r.Host)+": ask for localhost, or by address", http.StatusMisdirectedRequest)
 		return
 	}
 	switch r.URL.Path {
@@ -82,6 +90,22 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.Error(w, "no such page: see /", http.StatusNotFound)
 	}
+}
+
+// rebound reports whether a request over loopback is for another name than this host can have. A page from elsewhere in
+// a browser here may read what its own name answers, and its name may come to mean 127.0.0.1 (DNS rebinding). A name
+// without a dot belongs to nobody elsewhere.
+func rebound(r *http.Request) bool {
+	to, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok || !to.IP.IsLoopback() {
+		return false
+	}
+	name := strings.TrimSuffix((&url.URL{Host: r.Host}).Hostname(), ".")
+	if _, err := netip.ParseAddr(name); err == nil || !strings.Contains(name, ".") {
+		return false
+	}
+	here, err := os.Hostname()
+	return !strings.HasSuffix(name, ".localhost") && (err != nil || !strings.EqualFold(name, here))
 }
 
 // secure says that nothing here is to be kept, framed, guessed at or read by another site's page.

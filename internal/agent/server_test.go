@@ -157,6 +157,49 @@ func TestOnlyReading(t *testing.T) {
 	}
 }
 
+// A page from elsewhere whose name comes to mean 127.0.0.1 is not answered.
+func TestOnlyNamesOfThisHostAreAnsweredOnLoopback(t *testing.T) {
+	s := serve(t, onLoopback(t))
+	here, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]int{
+		"127.0.0.1:9847": 200, "localhost:9847": 200, "LOCALHOST": 200, "[::1]:9847": 200, "[::1]": 200, "10.0.0.7": 200, here: 200,
+		"grafana": 200, "agent.localhost": 200, "localhost.": 200,
+		"evil.example": 421, "evil.example:9847": 421, "EVIL.example.": 421, "127.0.0.1.evil.example": 421, "localhost.evil.example": 421,
+	} {
+		for _, path := range []string{"/report?format=json", "/metrics", "/healthz"} {
+			r, err := http.NewRequest("GET", s.url+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Host = host
+			answer, err := s.client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(answer.Body)
+			if _ = answer.Body.Close(); err != nil || answer.StatusCode != want || want != 200 && strings.Contains(string(body), "client") {
+				t.Errorf("%s of %s: %d, want %d: %.100q %v", path, host, answer.StatusCode, want, body, err)
+			}
+		}
+	}
+}
+
+func TestOptionsOfTheServerAreRefused(t *testing.T) {
+	s := serve(t, onLoopback(t))
+	c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+	if answer, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 405 ") {
+		t.Errorf("%.100q %v", answer, err)
+	}
+}
+
 func TestAnswersAreCompressedForThoseWhoReadThat(t *testing.T) {
 	s := serve(t, onLoopback(t))
 	for coding, compressed := range map[string]bool{"gzip": true, "deflate, gzip;q=0.5": true, "gzip;q=0": false, "br": false, "": false} {
