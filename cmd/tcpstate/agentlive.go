@@ -291,6 +291,7 @@ func (d *daemon) snapshot() (*agent.Snapshot, error) {
 		return nil, failure{err}
 	}
 	s := d.ledger.Publish(d.windows.Newest(), d.clock(), d.l.tracer.TimeWaitsKnown())
+	s.At = time.Now() // which goes with the clock when it is set, and its age does not
 	_, kernel := thisHost()
 	s.Tracer = agent.Tracer{Version: version, Kernel: kernel, Tier: d.l.tracer.TimeWaitTierNumber()}
 	s.Exact, s.Losses = loss.TotalsExact(), reasons(&loss)

@@ -14,7 +14,8 @@ import (
 // reports, which only that goroutine can make.
 type State struct {
 	snapshot atomic.Pointer[Snapshot]
-	beat     atomic.Int64 // Unix nanoseconds
+	began    time.Time    // with a monotonic reading: the clock may be set
+	beat     atomic.Int64 // nanoseconds since
 	asked    chan request
 
 	mu     sync.Mutex // one request at a time
@@ -33,7 +34,9 @@ type cached struct {
 }
 
 // NewState returns one without a snapshot.
-func NewState() *State { return &State{asked: make(chan request), cached: make(map[int]cached)} }
+func NewState() *State {
+	return &State{began: time.Now(), asked: make(chan request), cached: make(map[int]cached)}
+}
 
 // Publish makes s the latest snapshot.
 func (s *State) Publish(snapshot *Snapshot) { s.snapshot.Store(snapshot) }
@@ -42,11 +45,11 @@ func (s *State) Publish(snapshot *Snapshot) { s.snapshot.Store(snapshot) }
 func (s *State) Latest() *Snapshot { return s.snapshot.Load() }
 
 // Beat says that the tracing goroutine is at work.
-func (s *State) Beat(now time.Time) { s.beat.Store(now.UnixNano()) }
+func (s *State) Beat(now time.Time) { s.beat.Store(int64(now.Sub(s.began))) }
 
-// Silent is for how long it has not said so.
+// Silent is for how long it has not said so; at first, how long it takes to begin.
 func (s *State) Silent(now time.Time) time.Duration {
-	return time.Duration(now.UnixNano() - s.beat.Load())
+	return now.Sub(s.began) - time.Duration(s.beat.Load())
 }
 
 const (
