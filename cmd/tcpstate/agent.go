@@ -71,7 +71,7 @@ func (f *agentFlags) add(cmd *cobra.Command) {
 			path: agentFolder, after: duration{time.Minute},
 			maxSize: size{bytes: 256 << 20, min: 4 * minRotate, max: maxCapture}, incidents: number{n: 20, min: 1, max: 1 << 20},
 		},
-		listen:       checked{kind: "ADDRESS", values: []string{agentAddress}, check: agent.CheckAddress, list: true},
+		listen:       checked{kind: "ADDRESS", values: []string{agentAddress}, check: agent.CheckAddress, list: true, atLeastOne: true},
 		triggers:     checked{kind: "COND", values: []string{"exhausted>0", "used_ratio>0.8"}, check: checkTrigger, list: true},
 		destinations: number{n: agentDestinations, min: 1, max: 1 << 16},
 		window:       timespan{agentWindow, 10 * time.Second, 24 * time.Hour},

@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/tcpstate/tcpstate/internal/agent"
+	"github.com/tcpstate/tcpstate/internal/filter"
 )
 
 // checked is a flag value that is a word, or several, of which each must be right by itself.
@@ -24,6 +25,8 @@ type checked struct {
 	check  func(string) error
 	list   bool
 	given  bool // the default is no more
+	// atLeastOne: the list cannot be empty.
+	atLeastOne bool
 }
 
 // Set reads s.
@@ -127,7 +130,13 @@ func readConfig(path string, flags *pflag.FlagSet) error {
 	for name, flag := range settingsOf(flags) {
 		keys[name] = agent.Key{
 			List: isList(flag.Value), Bool: flag.Value.Type() == "bool",
-			Set: func(s string) error { return plainError(flags.Set(name, s)) },
+			Set: func(s string) error {
+				if err := checkFilter(name, s); err != nil {
+					return err
+				}
+				return plainError(flags.Set(name, s))
+			},
+			Empty: emptier(flag.Value),
 		}
 	}
 	file, err := os.Open(path)
@@ -141,6 +150,39 @@ func readConfig(path string, flags *pflag.FlagSet) error {
 		return failure{fmt.Errorf("read configuration %s: %w", path, err)}
 	}
 	return err
+}
+
+// checkFilter says what is wrong with one value of a filter's flag; values of other flags are right.
+func checkFilter(name, value string) error {
+	var f filter.Flags
+	cmd := &cobra.Command{}
+	filterFlags(cmd, &f)
+	flag := cmd.Flags().Lookup(name)
+	if flag == nil || flag.Value.Type() == "bool" {
+		return nil
+	}
+	if err := flag.Value.Set(value); err != nil {
+		return err
+	}
+	_, err := filter.NewSet(f)
+	if err == nil {
+		return nil
+	}
+	return errors.New(strings.TrimPrefix(err.Error(), "--"+name+": "))
+}
+
+// emptier returns what makes a list empty; nil: it cannot be.
+func emptier(v pflag.Value) func() {
+	switch v := v.(type) {
+	case *checked:
+		if v.atLeastOne {
+			return nil
+		}
+		return func() { v.values, v.given = nil, true }
+	case pflag.SliceValue:
+		return func() { _ = v.Replace(nil) } // which takes any number
+	}
+	return nil
 }
 
 // plainError is what is wrong with a value, without the flag's name.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/spf13/pflag"
+
+	"github.com/tcpstate/tcpstate/internal/agent"
 )
 
 // load is loadAgent with these flags and a file that says that.
@@ -51,6 +54,40 @@ func TestFlagsWinOverTheConfiguration(t *testing.T) {
 	}
 	if f.window.Minutes() != 7 || len(f.record.parsed) != 1 || f.bounds.syscalls || f.record.keep != (duration{f.keep.Duration}) {
 		t.Errorf("what the flags are read into: %+v", f)
+	}
+}
+
+// All mistakes are told with their lines, those of filters, too.
+func TestMistakesOfFiltersHaveTheirLines(t *testing.T) {
+	_, err := loadSettings(t, "dst: nonsense\nport:\n  - 80\n  - x\npid: -1\nfilter: a==\nnetns: /nonexistent\ncomm: fine\nlisten: []\n")
+	var all agent.Mistakes
+	if !errors.As(err, &all) {
+		t.Fatal(err)
+	}
+	var lines []int
+	for _, m := range all {
+		lines = append(lines, m.Line)
+		if strings.Contains(m.Text, "--") {
+			t.Errorf("%s is about a flag", m)
+		}
+	}
+	if !slices.Equal(lines, []int{1, 4, 5, 6, 7, 9}) {
+		t.Errorf("mistakes: %s", all)
+	}
+}
+
+// A list without values is one: no trigger puts anything aside.
+func TestAnEmptyListIsNotTheDefault(t *testing.T) {
+	f, err := loadSettings(t, "trigger: []\ncomm: []\n")
+	if err != nil || len(f.triggers.values) != 0 || len(f.record.parsed) != 0 {
+		t.Fatalf("%v, triggers %q", err, f.triggers.values)
+	}
+	var text strings.Builder
+	if err := f.print(&text); err != nil || !strings.Contains(text.String(), "trigger: []\n") {
+		t.Errorf("%v, it is printed as\n%s", err, text.String())
+	}
+	if f, err = loadSettings(t, "trigger: []", "--trigger", "failed>1"); err != nil || !slices.Equal(f.triggers.values, []string{"failed>1"}) {
+		t.Errorf("%v, triggers %q with a flag", err, f.triggers.values)
 	}
 }
 

@@ -19,6 +19,8 @@ type Key struct {
 	Set func(string) error
 	// List: there can be several values. Bool: it is true or false.
 	List, Bool bool
+	// Empty makes a list empty, which its default may not be. Nil: it cannot be.
+	Empty func()
 }
 
 // Mistake is what is wrong in a line of a configuration.
@@ -63,7 +65,7 @@ func ReadConfig(r io.Reader, keys map[string]Key) error {
 	if err := d.Decode(&document); errors.Is(err, io.EOF) {
 		return nil // nothing but comments
 	} else if err != nil {
-		return syntax(err)
+		return syntax(string(text), err)
 	}
 	c := config{keys: keys, lines: make(map[string]int)}
 	var more yaml.Node
@@ -71,7 +73,7 @@ func ReadConfig(r io.Reader, keys map[string]Key) error {
 	case err == nil:
 		c.wrong(&more, "a second document begins here: there can be one only")
 	case !errors.Is(err, io.EOF):
-		return syntax(err)
+		return syntax(string(text), err)
 	}
 	c.read(document.Content[0])
 	if len(c.mistakes) == 0 {
@@ -81,9 +83,43 @@ func ReadConfig(r io.Reader, keys map[string]Key) error {
 	return c.mistakes
 }
 
-// syntax is what the parser found wrong, which names the line itself.
-func syntax(err error) Mistakes {
-	return Mistakes{{Text: event.Printable(strings.ReplaceAll(strings.TrimPrefix(err.Error(), "yaml: "), "\n", " "))}}
+// syntax is what the parser found wrong. The line that it names, if it names one, can be one before, or where what is
+// wrong begins.
+func syntax(text string, err error) Mistakes {
+	what := strings.TrimPrefix(err.Error(), "yaml: ")
+	if rest, ok := strings.CutPrefix(what, "line "); ok {
+		if _, rest, ok := strings.Cut(rest, ": "); ok {
+			what = rest
+		}
+	}
+	return Mistakes{{wrongLine(text), event.Printable(strings.ReplaceAll(what, "\n", " "))}}
+}
+
+// maxSought is in how many lines it is looked for the one that is wrong: each takes a reading of all before it.
+const maxSought = 500
+
+// wrongLine is the line after the last up to which text is YAML; 0: it is too long to be looked through.
+func wrongLine(text string) int {
+	lines := strings.SplitAfter(text, "\n")
+	if len(lines) > maxSought || len(text) > maxSought*80 {
+		return 0
+	}
+	for n := len(lines) - 1; n > 0; n-- {
+		if isYAML(strings.Join(lines[:n], "")) {
+			return n + 1
+		}
+	}
+	return 1
+}
+
+func isYAML(text string) bool {
+	d := yaml.NewDecoder(strings.NewReader(text))
+	for {
+		var n yaml.Node
+		if err := d.Decode(&n); err != nil {
+			return errors.Is(err, io.EOF)
+		}
+	}
 }
 
 type config struct {
@@ -130,6 +166,13 @@ func (c *config) set(name, value *yaml.Node) {
 	if !key.List {
 		c.wrong(value, "%s takes one value, not a list", name.Value)
 		return
+	}
+	if len(value.Content) == 0 {
+		if key.Empty == nil {
+			c.wrong(value, "%s wants one value at least", name.Value)
+			return
+		}
+		key.Empty()
 	}
 	for _, v := range value.Content {
 		c.one(name.Value, key, v)

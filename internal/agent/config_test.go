@@ -14,9 +14,10 @@ func keys(got map[string][]string) map[string]Key {
 		return func(s string) error { got[name] = append(got[name], s); return nil }
 	}
 	return map[string]Key{
-		"listen": {Set: note("listen"), List: true},
-		"name":   {Set: note("name")},
-		"record": {Set: note("record"), Bool: true},
+		"listen":  {Set: note("listen"), List: true},
+		"trigger": {Set: note("trigger"), List: true, Empty: func() { got["trigger"] = []string{} }},
+		"name":    {Set: note("name")},
+		"record":  {Set: note("record"), Bool: true},
 		"window": {Set: func(s string) error {
 			if _, err := time.ParseDuration(s); err != nil {
 				return fmt.Errorf("%q has no unit: write %ss", s, s)
@@ -36,7 +37,7 @@ func TestConfigurationsThatAreRight(t *testing.T) {
 		"listen: 127.0.0.1:9847":              "map[listen:[127.0.0.1:9847]]",
 		"listen: [a, b]":                      "map[listen:[a b]]",
 		"listen:\n  - a\n  - unix:/b\n":       "map[listen:[a unix:/b]]",
-		"listen: []":                          "map[]",
+		"trigger: []":                         "map[trigger:[]]",
 		"time-waits: 1000\nname: '007'\n":     "map[name:[007] time-waits:[1000]]",
 		"name: \"\\u202egnp\"":                "map[name:[\u202egnp]]",
 		"name: >\n  two\n  lines\n":           "map[name:[two lines\n]]",
@@ -80,12 +81,18 @@ func TestEveryMistakeOfAConfiguration(t *testing.T) {
 		"window 5m":                    "line 1: want lines like  window: 5m",
 		"? [a]\n: b":                   "line 1: a key must be a word",
 		"name: x\n---\nname: y":        "line 2: a second document begins here: there can be one only",
-		"name: \"x":                    "found unexpected end of stream",
-		"\tname: x":                    "found character that cannot start any token",
+		"name: \"x":                    "line 1: found unexpected end of stream",
+		"\tname: x":                    "line 1: found character that cannot start any token",
 		"name: x\n  window: 5m":        "line 2: mapping values are not allowed in this context",
-		"\x1b[31m: x":                  "control characters are not allowed",
-		"name: \xff":                   "invalid leading UTF-8 octet",
+		"\x1b[31m: x":                  "line 1: control characters are not allowed",
+		"name: \xff":                   "line 1: invalid leading UTF-8 octet",
 		"windw: 1\nwindow: 2\nname: [": "line 3: did not find expected node content",
+		"name: x\nwindow: 5m\n\trecord: true\nname: y": "line 3: found a tab character that violates indentation",
+		"name: x\nlisten: [a\nwindow: 5m":              "line 2: did not find expected ',' or ']'",
+		"listen: [a,\n  b]\n\nname: \"x":               "line 4: found unexpected end of stream",
+		"name: []":                                     "line 1: name takes one value, not a list",
+		"records: []":                                  `line 1: unknown key "records": did you mean record?`,
+		"listen: []":                                   "line 1: listen wants one value at least",
 		"windw: 1\nwindow: 2\nrecord: on\n": `line 1: unknown key "windw": did you mean window?; line 2: window: "2" has no unit: write 2s; ` +
 			`line 3: record: "on" is neither true nor false`,
 		strings.Repeat("#", maxConfig+1): "it has more than 1048576 bytes",
