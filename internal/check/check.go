@@ -71,7 +71,7 @@ func Examine(d *report.Document, l Limits) Result {
 	for i := range d.Findings {
 		f := &d.Findings[i]
 		if s, ok := l.Findings[f.Code]; ok && s > r.Status {
-			r.Status, r.Text = s, strings.TrimSuffix(f.Summary, ".")
+			r.Status, r.Text = s, at(f.Host)+strings.TrimSuffix(f.Summary, ".")
 		}
 	}
 	if !d.Loss.TotalsExact {
@@ -118,9 +118,9 @@ func describe(p *report.Port, d *report.Document) string {
 	if p == nil {
 		return "nothing was connected in " + seconds(float64(d.Window.Seconds))
 	}
-	s := ""
+	s := at(p.Host)
 	if p.Exhausted > 0 {
-		s = form.Count(p.Exhausted, "connect") + " found no port: "
+		s += form.Count(p.Exhausted, "connect") + " found no port: "
 	}
 	s += form.Grouped(p.Used)
 	if p.Capacity != nil {
@@ -143,6 +143,14 @@ func describe(p *report.Port, d *report.Document) string {
 		s += ", all of them in " + seconds(float64(*p.Seconds))
 	}
 	return s
+}
+
+// at names the host, where there are several.
+func at(host string) string {
+	if host == "" {
+		return ""
+	}
+	return host + ": "
 }
 
 func place(p *report.Port) string {
