@@ -23,13 +23,15 @@ func TestWhatIsOpenBeyondTheBoundComesToAnEnd(t *testing.T) {
 			s = l.Publish(noon+int64(now), true)
 		}
 	}
-	end := func(from, to int, lifetime time.Duration) {
+	wait := func(from, to int, lifetime time.Duration) {
 		for i := from; i < to; i++ {
 			e := ended(event.TimeWait, remote(i), now)
 			e.Lifetime = lifetime
 			observe(l, e)
 		}
 		later()
+	}
+	expire := func(from, to int) {
 		for i := from; i < to; i++ {
 			observe(l, out(event.TimeWaitEnd, remote(i), now))
 		}
@@ -40,9 +42,24 @@ func TestWhatIsOpenBeyondTheBoundComesToAnEnd(t *testing.T) {
 			observe(l, out(event.Connect, remote(i), now))
 		}
 		later()
-		end(0, 10, 20*time.Second)
-		end(10, 30, 60*time.Second)
+		wait(0, 10, 20*time.Second)
+		expire(0, 10)
+		wait(10, 30, 60*time.Second)
+		expire(10, 30)
+		for i := range 30 {
+			observe(l, out(event.Connect, remote(i), now))
+		}
+		wait(0, 30, time.Second)
+		expire(0, 10)
+		observe(l, out(event.Connect, remote(10), now), ended(event.Close, remote(10), now)) // it has a row now
+		expire(10, 20)
+		for i := 20; i < 30; i++ { // this is not seen in detail
+			e := out(event.Lost, remote(i), now)
+			e.Of, e.Count = event.TimeWaitEnd, 1
+			observe(l, e)
+		}
 	}
+	later()
 	for _, x := range s.Series {
 		if x.Open+x.TimeWait > 0 {
 			t.Errorf("%+v: %d open and %d TIME_WAIT, and nothing is there any more", x.Labels, x.Open, x.TimeWait)

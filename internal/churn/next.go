@@ -114,7 +114,11 @@ func (t *Table) begun(e *event.Event) *Row {
 
 // holds reports whether what ends with e can be one that r was carried over with, or that came to it since.
 func (r *Row) holds(e *event.Event) bool {
-	switch e.Kind {
+	kind := e.Kind
+	if kind == event.Lost {
+		kind = e.Of
+	}
+	switch kind {
 	case event.Close, event.TimeWait:
 		return e.InCensus && r.older > 0
 	case event.TimeWaitEnd:

@@ -127,10 +127,7 @@ func (t *Table) observe(e *event.Event) {
 		t.bindFailed(e, 1)
 		return
 	}
-	r := t.begun(e)
-	if r == nil {
-		r = t.row(e)
-	}
+	r := t.rowOf(e)
 	b := t.budgetOf(r, e)
 	t.proceed(r, e, e.Kind, 1)
 	switch e.Kind {
@@ -229,13 +226,21 @@ func (t *Table) observeLost(e *event.Event) {
 		t.counts.Unassigned += e.Count
 		return
 	}
-	r := t.row(e)
+	r := t.rowOf(e)
 	t.proceed(r, e, e.Of, e.Count)
 	r.lost(e)
 	r.own(&e.Owner)
 	b := t.budgetOf(r, e)
 	b.lost(e)
 	t.alertExhausted(b, e)
+}
+
+// rowOf is the row in which e counts.
+func (t *Table) rowOf(e *event.Event) *Row {
+	if r := t.begun(e); r != nil {
+		return r
+	}
+	return t.row(e)
 }
 
 // row finds the row of e, or makes it. The rows seen last are remembered: events come in runs.
