@@ -41,8 +41,8 @@ func CheckEndpoint(s string) error {
 	return nil
 }
 
-// Push pushes what g gathers, by OTLP over HTTP, until the function that it returns is called. The names are those of the
-// Prometheus metrics.
+// Push pushes what g gathers, by OTLP over HTTP, until the function that it returns is called. The names are those of
+// OpenTelemetry where it has some, and else those of the Prometheus metrics.
 func Push(ctx context.Context, o PushOptions, g prometheus.Gatherer) (stop func(), err error) {
 	if o.Endpoint == "" {
 		return func() {}, nil
@@ -64,7 +64,7 @@ func Push(ctx context.Context, o PushOptions, g prometheus.Gatherer) (stop func(
 		}
 	}))
 	reader := metric.NewPeriodicReader(exporter, metric.WithInterval(o.Interval), metric.WithTimeout(pushWithin),
-		metric.WithProducer(bridge.NewMetricProducer(bridge.WithGatherer(g))))
+		metric.WithProducer(conventional{bridge.NewMetricProducer(bridge.WithGatherer(g))}))
 	provider := metric.NewMeterProvider(metric.WithReader(reader), metric.WithResource(resource.NewSchemaless(
 		attribute.String("service.name", "tcpstate"), attribute.String("service.version", o.Version),
 		attribute.String("host.name", o.Host))))

@@ -102,8 +102,18 @@ func TestWhatACollectorGets(t *testing.T) {
 			t.Errorf("lifetimes: %v", p)
 		}
 	}
-	if byName["process_cpu_seconds_total"] == nil || byName["tcpstate_connection_lifetime_seconds"] == nil {
-		t.Errorf("metrics are missing: %d came", len(byName))
+	for name, unit := range map[string]string{
+		"process.cpu.time": "s", "process.memory.usage": "By", "process.memory.virtual": "By",
+		"process.unix.file_descriptor.count": "{file_descriptor}", "tcpstate_connection_lifetime_seconds": "s",
+		"tcpstate_sent_bytes_total": "By", "tcpstate_connects_total": "",
+	} {
+		if m := byName[name]; m == nil || m.GetUnit() != unit {
+			t.Errorf("%s: %v, want the unit %q", name, m, unit)
+		}
+	}
+	if cpu, memory := byName["process.cpu.time"].GetSum(), byName["process.memory.usage"].GetSum(); !cpu.GetIsMonotonic() || memory.GetIsMonotonic() ||
+		len(memory.GetDataPoints()) != 1 || memory.GetDataPoints()[0].GetAsDouble() < 1e6 {
+		t.Errorf("CPU %v, memory %v", cpu, memory)
 	}
 }
 
