@@ -91,7 +91,7 @@ func (f *agentFlags) add(cmd *cobra.Command) {
 	flags.Var(&f.record.maxSize, "max-size", "how much of the disk that may take; what is put aside is not counted")
 	flags.Var(&f.triggers, "trigger", "put aside what is kept when `COND` holds: exhausted>0, used_ratio>0.8, verdict==unpooled; can be repeated")
 	flags.Var(&f.record.after, "after", "how long to go on before what led to a trigger is put aside")
-	flags.Var(&f.record.incidents, "incidents", "how many times something is put aside; after each, triggers rest for as long as --keep")
+	flags.Var(&f.record.incidents, "incidents", "how many incidents there may be in the folder: no more is put aside then; after each, triggers rest for as long as --keep")
 	flags.BoolVar(&f.namespaces, "enter-namespaces", true, "read the settings of other network namespaces, which takes CAP_SYS_ADMIN for as long as it runs")
 	flags.StringVar(&f.user, "user", "", "become the user `NAME`, with the capabilities that are needed")
 	flags.Var(&f.logFormat, "log-format", "the `FORM` of messages on standard error: text, json")

@@ -375,8 +375,8 @@ func TestTheAgentOutlivesItsRecorder(t *testing.T) {
 	nowhere.signal(t, syscall.SIGUSR1)
 	full.stop(t)
 	nowhere.stop(t)
-	if !strings.Contains(full.stderr.String(), "recording goes on when there is room") {
-		t.Errorf("it did not say that the disk is full: %s", full.stderr.String())
+	if n := strings.Count(full.stderr.String(), disk+": no space left on device; the segments there are whole"); n != 1 {
+		t.Errorf("it said %d times that the disk is full, want once a minute: %s", n, full.stderr.String())
 	}
 	said := 0
 	for line := range strings.Lines(nowhere.stderr.String()) {
@@ -390,6 +390,42 @@ func TestTheAgentOutlivesItsRecorder(t *testing.T) {
 	}
 	if said != 1 {
 		t.Errorf("it said %d times that nothing is recorded: %s", said, nowhere.stderr.String())
+	}
+}
+
+// There may be so many incidents, those of earlier runs too; when one is taken away, there may be another.
+func TestTheAgentsIncidentsAreBounded(t *testing.T) {
+	dir := t.TempDir()
+	incidents := func() []string {
+		all, err := filepath.Glob(filepath.Join(dir, "incident-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	asked := func(a *daemonized, says string) {
+		t.Helper()
+		before := strings.Count(a.stderr.String(), says)
+		a.signal(t, syscall.SIGUSR1)
+		for end := time.Now().Add(testnet.Patience); strings.Count(a.stderr.String(), says) == before; time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("it does not say %q: %s", says, a.stderr.String())
+			}
+		}
+	}
+	for _, says := range []string{"SIGUSR1: kept in ", "SIGUSR1: not put aside, for " + dir + " holds 1 incident already"} {
+		a := startAgent(t, "-w", dir, "--incidents", "1", "--after", "1s")
+		asked(a, says)
+		if len(incidents()) != 1 {
+			t.Errorf("%q, want 1", incidents())
+		}
+		if strings.Contains(says, "not put aside") {
+			if err := os.RemoveAll(incidents()[0]); err != nil {
+				t.Fatal(err)
+			}
+			asked(a, "SIGUSR1: kept in ")
+		}
+		a.stop(t)
 	}
 }
 

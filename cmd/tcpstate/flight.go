@@ -4,10 +4,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tcpstate/tcpstate/internal/churn"
 	"github.com/tcpstate/tcpstate/internal/event"
+	"github.com/tcpstate/tcpstate/internal/form"
 	"github.com/tcpstate/tcpstate/internal/host"
 	"github.com/tcpstate/tcpstate/internal/recorder"
 	"github.com/tcpstate/tcpstate/internal/verdict"
@@ -33,9 +35,8 @@ type flightRecorder struct {
 	due    time.Time // when to put aside; zero: nothing has happened
 	rest   time.Time // until when triggers are not looked at: what they would keep is kept
 	keep   time.Duration
-	most   int // incidents
-	kept   int // times that it was tried
-	made   int // times that it worked
+	most   int // incidents that may be there
+	made   int // how many were put aside
 	why    string
 }
 
@@ -115,7 +116,7 @@ func (r *flightRecorder) look() {
 	}
 	if !r.due.IsZero() && time.Now().After(r.due) {
 		r.due, r.rest = time.Time{}, time.Now().Add(r.keep)
-		r.putAside()
+		r.putAside((*recorder.Recorder).Keep)
 	}
 }
 
@@ -124,34 +125,41 @@ func (r *flightRecorder) finish() {
 	if r == nil || r.due.IsZero() || r.series == nil {
 		return
 	}
-	folder, err := r.series.recorder.Link(r.dir, incidentName())
-	if err != nil {
-		r.say("put aside what led to %s: %v", r.why, err)
-		return
-	}
-	r.made++
-	r.say("%s: kept in %s", r.why, folder)
+	r.putAside((*recorder.Recorder).Link)
 }
 
-func incidentName() string { return "incident-" + time.Now().UTC().Format("20060102T150405Z") }
+// incidentPrefix is what the names of incidents begin with.
+const incidentPrefix = "incident-"
 
-func (r *flightRecorder) putAside() {
+// putAside keeps what led to a trigger, where there is room for one more incident: those that were there before count,
+// too, lest one that is restarted again and again fills the disk.
+func (r *flightRecorder) putAside(put func(from *recorder.Recorder, dir, name string) (folder string, err error)) {
 	if r.series == nil {
 		r.say("%s: not put aside, for nothing is recorded", r.why)
 		return
 	}
-	if r.kept++; r.kept > r.most {
-		r.say("%s: not put aside, there are %d incidents already (--incidents)", r.why, r.most)
+	if there := incidentsIn(r.dir); there >= r.most {
+		r.say("%s: not put aside, for %s holds %s already (--incidents): move away what is not needed there", r.why, r.dir, form.Count(there, "incident"))
 		return
 	}
-	name := incidentName()
-	folder, err := r.series.recorder.Keep(r.dir, name)
+	name := incidentPrefix + time.Now().UTC().Format("20060102T150405Z")
+	folder, err := put(r.series.recorder, r.dir, name)
 	if err != nil {
 		r.say("put aside %s: %v", filepath.Join(r.dir, name), err)
 		return
 	}
 	r.made++
 	r.say("%s: kept in %s", r.why, folder)
+}
+
+func incidentsIn(dir string) (n int) {
+	all, _ := os.ReadDir(dir) // what it has read of it; should there be more, putting aside fails, too
+	for _, e := range all {
+		if strings.HasPrefix(e.Name(), incidentPrefix) {
+			n++
+		}
+	}
+	return n
 }
 
 // happened says which trigger holds, "" for none.

@@ -71,7 +71,7 @@ func newRecord(e *env) *cobra.Command {
 	flags.Var(&f.keep, "keep", "flight recorder: keep the last `DURATION`, and put it aside on a trigger")
 	flags.StringArrayVar(&f.triggers, "trigger", nil, "put aside what is kept when `COND` holds: exhausted>0, used_ratio>0.8, verdict==unpooled")
 	flags.Var(&f.after, "after", "how long to go on before what led to a trigger is put aside")
-	flags.Var(&f.incidents, "incidents", "how many times something is put aside; after each, triggers rest for as long as --keep")
+	flags.Var(&f.incidents, "incidents", "how many incidents there may be in the folder: no more is put aside then; after each, triggers rest for as long as --keep")
 	for _, name := range []string{"for", "max-age", "rotate-every", "keep", "max-size", "rotate-size"} {
 		flags.Lookup(name).DefValue = ""
 	}

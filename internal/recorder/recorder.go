@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/tcpstate/tcpstate/internal/capture"
@@ -274,8 +275,14 @@ type FullError struct {
 	err error
 }
 
+// Error is the same for each segment: who writes logs can leave out what was said already.
 func (e *FullError) Error() string {
-	return fmt.Sprintf("%v; the segments in %s are whole, and recording goes on when there is room", e.err, e.Dir)
+	why := e.err
+	var errno syscall.Errno
+	if errors.As(why, &errno) {
+		why = errno
+	}
+	return fmt.Sprintf("%s: %v; the segments there are whole, and recording goes on when there is room", e.Dir, why)
 }
 
 func (e *FullError) Unwrap() error { return e.err }
