@@ -234,7 +234,7 @@ func (l *live) alertLine(a *churn.Alert) string {
 	if a.Kind == churn.OutOfPorts {
 		return fmt.Sprintf("%s out of ports: %s finds no local port from %s toward %s", at, name, b.Local, b.Remote)
 	}
-	return fmt.Sprintf("%s half of the ports are taken: each connect() of %s from %s toward %s now searches thousands", at, name, b.Local, b.Remote)
+	return fmt.Sprintf("%s half of the ports are taken: each connect() of %s from %s toward %s now searches that half in vain", at, name, b.Local, b.Remote)
 }
 
 // untilSignal returns a context that ends with SIGINT or SIGTERM. A second signal ends the process at once.

@@ -65,7 +65,7 @@ func (e *examiner) portRange() Check {
 	}
 	if usable > 0 {
 		c.say("At %d s of TIME_WAIT they carry %s connections a second to one destination; from %s a second on, "+
-			"half of them are taken and each connect() searches thousands.",
+			"half of them are taken, and each connect() searches that half in vain.",
 			timeWaitSeconds, form.Grouped(usable/timeWaitSeconds), form.Grouped(usable/2/timeWaitSeconds))
 	}
 	e.judgeRange(&c, usable)

@@ -62,8 +62,8 @@ func (e *examiner) judgeUse(c *Check) {
 		c.raise(Critical, "Connects to that destination are about to fail with EADDRNOTAVAIL, or do: find who does "+
 			"not pool (tcpstate report).")
 	case worst >= 0.5:
-		c.raise(Warning, "From half of the ports on each connect() to that destination searches thousands of ports "+
-			"and takes a hundred times as long: find who does not pool (tcpstate report).")
+		c.raise(Warning, "From half of the ports on each connect() to that destination searches that half in "+
+			"vain, a hundred times as long where it is thousands of ports: find who does not pool (tcpstate report).")
 	}
 }
 
