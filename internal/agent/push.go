@@ -29,8 +29,12 @@ type PushOptions struct {
 // metricsPath is where collectors take metrics (OTLP/HTTP).
 const metricsPath = "/v1/metrics"
 
-// pushWithin is how long one push may take.
-const pushWithin = 10 * time.Second
+const (
+	// pushWithin is how long one push may take.
+	pushWithin = 10 * time.Second
+	// lastPushWithin is how long the one at the end may take, for which the service's end waits.
+	lastPushWithin = 3 * time.Second
+)
 
 // CheckEndpoint says what is wrong with the URL of a collector.
 func CheckEndpoint(s string) error {
@@ -69,7 +73,7 @@ func Push(ctx context.Context, o PushOptions, g prometheus.Gatherer) (stop func(
 		attribute.String("service.name", "tcpstate"), attribute.String("service.version", o.Version),
 		attribute.String("host.name", o.Host))))
 	return func() {
-		ctx, cancel := context.WithTimeout(context.Background(), pushWithin)
+		ctx, cancel := context.WithTimeout(context.Background(), lastPushWithin)
 		defer cancel()
 		if err := provider.Shutdown(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			o.Failed(fmt.Errorf("push metrics for the last time: %w", err))
