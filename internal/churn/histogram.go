@@ -38,6 +38,24 @@ func (h *Histogram) Add(v uint64) {
 	h.place(bucketOf(v), 1)
 }
 
+// Remove takes back one Add of v. The largest value stays what it was.
+func (h *Histogram) Remove(v uint64) {
+	if h == nil || h.count == 0 {
+		return
+	}
+	h.count--
+	if h.sum != ^uint64(0) {
+		h.sum -= min(h.sum, v)
+	}
+	if v == 0 {
+		h.zeros -= min(h.zeros, 1)
+		return
+	}
+	if s := bucketOf(v)>>h.shift - int(h.first); uint(s) < slots && h.slot[s] != 0 && h.slot[s] != ^uint32(0) {
+		h.slot[s]--
+	}
+}
+
 // Merge adds everything counted by o.
 func (h *Histogram) Merge(o *Histogram) {
 	if o == nil || o.count == 0 {

@@ -29,6 +29,7 @@ func (t *Table) Next(unixNano int64) *Table {
 			n.other[d] = r.next()
 		}
 	}
+	n.told = t.told.next()
 	return n
 }
 
@@ -87,8 +88,8 @@ func (r *recent) clone() *recent {
 
 // observeCarried observes e, whose connection may be one that this table's window began with.
 func (t *Table) observeCarried(e *event.Event) {
-	ends := e.Kind == event.Close || e.Kind == event.TimeWait || e.Kind == event.Open
-	if !ends || e.Preexisting || e.Lifetime < 0 || e.UnixNano-e.Lifetime.Nanoseconds() >= t.window.Start {
+	tells := e.Kind == event.Close || e.Kind == event.TimeWait || e.Kind == event.Open || e.Kind == event.Progress
+	if !tells || e.Preexisting || e.Lifetime < 0 || e.UnixNano-e.Lifetime.Nanoseconds() >= t.window.Start {
 		t.observe(e)
 		return
 	}

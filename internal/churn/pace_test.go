@@ -69,7 +69,7 @@ func TestFallsOfLongLivedConnections(t *testing.T) {
 			for _, x := range c.ends {
 				r.endOne(&event.Event{
 					UnixNano: int64(x.at), Kind: event.Close, Lifetime: x.life, ClosedBy: x.by, Idle: event.Unknown, Preexisting: true, InCensus: true,
-				})
+				}, new(use))
 			}
 			r.Opened = 3
 			f, ok := r.Fall()

@@ -34,7 +34,9 @@ type Row struct {
 	// tracing, and EndedBy the latter by their event.Cause: Expired, Reused, Killed, or 0 where it is not known.
 	TimeWaitExisting, TimeWaitEnded uint64
 	EndedBy                         [event.Killed + 1]uint64
-	// SentBytes and ReceivedBytes are the payload of ended connections and of those still open at the end.
+	// SentBytes and ReceivedBytes are the payload of ended connections, and of those still open as far as it was told: when
+	// the window ends, and by Progress events before. What connections had carried before the window is left out where that
+	// was told, too.
 	SentBytes, ReceivedBytes uint64
 	// Preexisting counts connections that were open before tracing began: those that a census announced, and others of
 	// which something was seen.
@@ -57,8 +59,11 @@ type Row struct {
 	// Lifetimes of ended connections, Ages of new ones still open when the window ended, ConnectTimes of established
 	// ones: nanoseconds. Nil: none.
 	Lifetimes, Ages, ConnectTimes *Histogram
-	// Exchanges per connection (see event.Event.Exchanges): of new connections, and of preexisting ones. Nil: none.
-	Exchanges, PreexistingExchanges *Histogram
+	// Exchanges per connection (see event.Event.Exchanges): of new connections; of preexisting ones in this window; and of
+	// preexisting ones since they were opened, where nothing says how many of these were before the window. Nil: none.
+	Exchanges, CarriedExchanges, PreexistingExchanges *Histogram
+	// EarlierExchanges are those that the connections of CarriedExchanges had before the window.
+	EarlierExchanges uint64
 	// IdleEnds are the ends of connections that the other end closed after at least a second without use: for how long
 	// nothing had been sent, nanoseconds. Nil: none.
 	IdleEnds *Histogram
@@ -78,6 +83,7 @@ type Row struct {
 	falls       falls
 	course      course
 	recent      *recent // nil: none, or not kept
+	lostEnds    uint64  // those among which connections may be whose progress was told
 }
 
 // Budget is the port budget that the row's connections use up; nil for inbound and ~other rows.
@@ -185,7 +191,8 @@ func (r *Row) attempt(unixNano int64) {
 	}
 }
 
-func (r *Row) endOne(e *event.Event) {
+// endOne counts the end of a connection, of which was is what was told before.
+func (r *Row) endOne(e *event.Event, was *use) {
 	if e.Preexisting && !e.InCensus {
 		r.Preexisting++
 	}
@@ -195,16 +202,17 @@ func (r *Row) endOne(e *event.Event) {
 	r.falls.end(e, r.Open(), r.Opened)
 	r.level--
 	r.end(e, e.Kind, 1)
+	r.carry(e, was)
 	if e.ClosedBy == event.ClosedRemote && e.Idle >= idleEnd {
 		add(&r.IdleEnds, uint64(e.Idle))
 	}
 	if e.Lifetime >= 0 {
 		add(&r.Lifetimes, uint64(e.Lifetime))
 	}
-	r.use(e)
+	r.use(e, was)
 }
 
-// end counts n ends of which e is one, or which e stands for.
+// end counts n ends of which e is one, or which e stands for, but for what they had carried.
 func (r *Row) end(e *event.Event, kind event.Kind, n uint64) {
 	r.Closed += n
 	if int(e.ClosedBy) < len(r.ClosedBy) {
@@ -216,14 +224,10 @@ func (r *Row) end(e *event.Event, kind event.Kind, n uint64) {
 	if e.Cause == event.TimeWaitOverflow {
 		r.TimeWaitOverflow += n
 	}
-	if e.Counted {
-		r.SentBytes += e.SentBytes
-		r.ReceivedBytes += e.ReceivedBytes
-	}
 }
 
 // stillThere takes the snapshot of a connection or a timewait socket that is there when the window ends.
-func (r *Row) stillThere(e *event.Event) {
+func (r *Row) stillThere(e *event.Event, was *use) {
 	if e.NewState == event.TimeWaitState {
 		r.stillWaiting(e)
 		return
@@ -232,20 +236,17 @@ func (r *Row) stillThere(e *event.Event) {
 		r.states = new(States)
 	}
 	r.states.add(e)
-	r.stillOpen(e)
+	r.stillOpen(e, was)
 }
 
-func (r *Row) stillOpen(e *event.Event) {
+func (r *Row) stillOpen(e *event.Event, was *use) {
 	if e.NewState == event.SynSent || e.NewState == event.SynRecv {
 		r.Connecting++
 		r.OldestConnect = max(r.OldestConnect, e.ConnectTime)
 		return
 	}
-	if e.Counted {
-		r.SentBytes += e.SentBytes
-		r.ReceivedBytes += e.ReceivedBytes
-	}
-	r.use(e)
+	r.carry(e, was)
+	r.use(e, was)
 	if e.Preexisting {
 		if !e.InCensus {
 			r.Preexisting++
@@ -255,22 +256,6 @@ func (r *Row) stillOpen(e *event.Event) {
 	r.StillOpen++
 	if e.Lifetime >= 0 {
 		add(&r.Ages, uint64(e.Lifetime))
-	}
-}
-
-// use counts what a connection was used for.
-func (r *Row) use(e *event.Event) {
-	if e.Preexisting {
-		if e.Counted {
-			add(&r.PreexistingExchanges, uint64(e.Exchanges()))
-		}
-		return
-	}
-	if e.Counted {
-		add(&r.Exchanges, uint64(e.Exchanges()))
-	}
-	if e.Idle >= silence && e.Lifetime >= 0 && e.Idle >= e.Lifetime/2 {
-		r.Silent++
 	}
 }
 
@@ -293,7 +278,12 @@ func (r *Row) lost(e *event.Event) {
 			r.Preexisting += e.Count
 		}
 		r.end(e, e.Of, e.Count)
+		if e.Counted {
+			r.SentBytes += e.SentBytes
+			r.ReceivedBytes += e.ReceivedBytes
+		}
 		r.LostEnds += e.Count
+		r.lostEnds += e.Count
 		r.LostSentBytes += e.SentBytes
 		r.LostReceivedBytes += e.ReceivedBytes
 	case event.TimeWaitEnd:

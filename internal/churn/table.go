@@ -7,6 +7,7 @@ package churn
 
 import (
 	"encoding/binary"
+	"hash/maphash"
 	"net/netip"
 
 	"github.com/tcpstate/tcpstate/internal/event"
@@ -72,6 +73,8 @@ type Table struct {
 	binds        []*BindFailure
 	bindsOmitted uint64
 
+	told told
+
 	window Window
 	closed bool
 	counts Counts
@@ -97,6 +100,7 @@ func New(o Options) *Table {
 	t := &Table{
 		max: o.MaxRows, rows: make(map[key]*Row), budgetByKey: make(map[key]*Budget), namespaces: make(map[uint32]*namespace),
 		window: Window{Start: o.Start, End: o.Start, Partial: o.Partial}, alert: o.Alert, seconds: o.Recent,
+		told: told{seed: maphash.MakeSeed()},
 	}
 	if o.Steps {
 		t.steps = new(steps)
@@ -122,6 +126,10 @@ func (t *Table) observe(e *event.Event) {
 	if !t.closed && e.Kind != event.Existing {
 		t.extend(e.UnixNano)
 	}
+	if e.Kind == event.Progress {
+		t.progress(e)
+		return
+	}
 	t.counts.Events++
 	if e.Kind == event.BindFailed {
 		t.bindFailed(e, 1)
@@ -140,7 +148,8 @@ func (t *Table) observe(e *event.Event) {
 		b.fail(e, 1)
 		t.alertExhausted(b, e)
 	case event.Close, event.TimeWait:
-		r.endOne(e)
+		was := t.told.take(e)
+		r.endOne(e, &was)
 		b.end(e, e.Kind, 1)
 	case event.TimeWaitEnd:
 		r.endWait(e, 1)
@@ -148,8 +157,10 @@ func (t *Table) observe(e *event.Event) {
 	case event.Existing:
 		r.exist(e, 1)
 		b.exist(e, 1)
+		t.told.begin(e)
 	case event.Open:
-		r.stillThere(e)
+		was := t.told.take(e)
+		r.stillThere(e, &was)
 		if b.hold(e, t.sockets < maxSockets) {
 			t.sockets++
 		}

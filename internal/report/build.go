@@ -264,7 +264,7 @@ func quantiles(h *churn.Histogram) Quantiles {
 }
 
 func exchanges(r *churn.Row) Exchanges {
-	x := Exchanges{Total: r.Exchanges.Sum() + r.PreexistingExchanges.Sum()}
+	x := Exchanges{Total: r.Exchanges.Sum() + r.CarriedExchanges.Sum() + r.PreexistingExchanges.Sum()}
 	if r.Exchanges.Count() > 0 {
 		p10, p50, most := Decimal(r.Exchanges.Quantile(0.1)), Decimal(r.Exchanges.Quantile(0.5)), r.Exchanges.Max()
 		x.P10, x.P50, x.Max = &p10, &p50, &most

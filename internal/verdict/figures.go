@@ -27,9 +27,11 @@ type figures struct {
 
 	peakLow, peakHigh    float64
 	details, lostDetails uint64
-	// before is the part of exchanges, heavyBefore that of heavy, of connections opened before the window. The kernel
-	// counts from when they were opened, so that it may be older than the window.
+	// before is the part of exchanges, heavyBefore that of heavy, of connections opened before the window of which nothing
+	// says what they had done by then: the kernel counts from when they were opened.
 	before, heavyBefore float64
+	// earlier are exchanges, not among those above, that connections of this window had before it.
+	earlier float64
 	// ends is how many new connections' use is known, lostEnds of how many it is not; byBytes is how many times more
 	// the lost ones were used than the known ones, going by their payload.
 	ends, lostEnds, byBytes float64
@@ -65,14 +67,15 @@ func (f *figures) use(r *churn.Row) {
 	seen := float64(r.Exchanges.Sum())
 	heavyAt := rule.heavyTimes * f.base
 	f.before, f.heavyBefore = float64(r.PreexistingExchanges.Sum()), r.PreexistingExchanges.SumFrom(heavyAt)
+	f.earlier = float64(r.EarlierExchanges)
 	f.ends, f.lostEnds, f.byBytes = float64(r.Exchanges.Count()), float64(r.LostEnds), 1
 	scale := 1.0
 	if f.ends > 0 {
 		scale = (f.ends + f.lostEnds) / f.ends
 		f.byBytes = payloadRatio(r)
 	}
-	f.exchanges = f.before + seen*scale
-	f.heavy = f.heavyBefore + r.Exchanges.SumFrom(heavyAt)*scale
+	f.exchanges = f.before + float64(r.CarriedExchanges.Sum()) + seen*scale
+	f.heavy = f.heavyBefore + r.CarriedExchanges.SumFrom(heavyAt) + r.Exchanges.SumFrom(heavyAt)*scale
 	if f.lostEnds > 0 {
 		f.silent *= scale
 	}
@@ -81,7 +84,7 @@ func (f *figures) use(r *churn.Row) {
 // payloadRatio compares the payload of a lost connection with that of one that was seen, in the direction that moved
 // less.
 func payloadRatio(r *churn.Row) float64 {
-	ends := float64(r.Exchanges.Count() + r.PreexistingExchanges.Count())
+	ends := float64(r.Exchanges.Count() + r.CarriedExchanges.Count() + r.PreexistingExchanges.Count())
 	seen := float64(min(r.SentBytes-r.LostSentBytes, r.ReceivedBytes-r.LostReceivedBytes)) / max(ends, 1)
 	if r.LostEnds == 0 || seen == 0 {
 		return 1
@@ -130,6 +133,13 @@ func (f *figures) newOnly() *figures {
 	v := *f
 	v.exchanges -= f.before
 	v.heavy -= f.heavyBefore
+	return &v
+}
+
+// wholeLives are the figures with all exchanges of the connections of this window since they were opened.
+func (f *figures) wholeLives() *figures {
+	v := *f
+	v.exchanges += f.earlier
 	return &v
 }
 

@@ -29,15 +29,16 @@ var rule = thresholds{
 type conclusion int
 
 const (
-	failing    conclusion = iota // connects fail
-	reused                       // connections are used many times
-	tooFew                       // not enough to look at
-	undersized                   // some are reused and most are not
-	thrownAway                   // opened and closed without need
-	leak                         // opened, used once, never closed
-	kept                         // opened once and used
-	burst                        // opened once; no telling whether again
-	exhausted                    // nothing was established
+	failing      conclusion = iota // connects fail
+	reused                         // connections are used many times
+	reusedBefore                   // they were before the window, and are kept
+	tooFew                         // not enough to look at
+	undersized                     // some are reused and most are not
+	thrownAway                     // opened and closed without need
+	leak                           // opened, used once, never closed
+	kept                           // opened once and used
+	burst                          // opened once; no telling whether again
+	exhausted                      // nothing was established
 )
 
 // apply runs the tests in their order; the first that holds decides.
@@ -45,9 +46,12 @@ func (t *thresholds) apply(f *figures) conclusion {
 	switch {
 	case f.failedElsewhere >= t.failures && f.failedElsewhere >= t.failingShare*f.attempts:
 		return failing
-	case f.perConnect() >= t.exchangesPool && t.poolLike(f):
+	case t.reuses(f):
 		return reused
 	case f.attempts < t.attempts || f.rate < t.rate:
+		if f.earlier > 0 && t.reuses(f.wholeLives()) {
+			return reusedBefore
+		}
 		return tooFew
 	case f.avoidable() >= t.avoidable && f.heavy > 0 && f.heavy >= t.heavyShare*f.exchanges:
 		return undersized
@@ -61,6 +65,10 @@ func (t *thresholds) apply(f *figures) conclusion {
 		return kept
 	}
 	return burst
+}
+
+func (t *thresholds) reuses(f *figures) bool {
+	return f.perConnect() >= t.exchangesPool && t.poolLike(f)
 }
 
 func (t *thresholds) poolLike(f *figures) bool {
@@ -77,7 +85,7 @@ func (c conclusion) name() Name {
 	switch c {
 	case failing:
 		return ConnectFailing
-	case reused, kept:
+	case reused, reusedBefore, kept:
 		return Pooled
 	case undersized:
 		return UndersizedPool

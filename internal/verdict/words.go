@@ -23,6 +23,12 @@ func (c conclusion) sentence(f *figures) string {
 			return fmt.Sprintf("no new connects: %s carried %.0f exchanges", plural(uint64(f.peak), "connection"), f.exchanges)
 		}
 		return fmt.Sprintf("%s exchanges for each of %s", decimal(f.perConnect()), plural(n, "connect"))
+	case reusedBefore:
+		if n == 0 {
+			return fmt.Sprintf("no new connects: %s carried %.0f exchanges in this window, and %.0f before it",
+				plural(uint64(f.peak), "connection"), f.exchanges, f.earlier)
+		}
+		return fmt.Sprintf("%s exchanges for each of %s, most of them before this window", decimal(f.wholeLives().perConnect()), plural(n, "connect"))
 	case undersized:
 		return fmt.Sprintf("%s, %.0f open at once at most; some connections are reused and most are not", plural(n, "connect"), f.peak)
 	case thrownAway:
