@@ -245,6 +245,68 @@ func takeCensus(b *testing.B, netns uint32, held int) (c census) {
 	return c
 }
 
+// BenchmarkRound is what it costs to tell how all open connections have been used, with the figures of a report, and how
+// long events wait in the ring for a step of it, which ask for 20 ms.
+func BenchmarkRound(b *testing.B) {
+	testnet.RequireTracing(b)
+	for _, sockets := range []int{0, 1_000, 100_000} {
+		b.Run(strconv.Itoa(sockets), func(b *testing.B) {
+			holdOpen(b, testnet.New(b), sockets)
+			t, err := Open(Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer t.Close()
+			p := newPipeline(nil)
+			testnet.Must(t.firstCensus(p.emit))
+			var took, wait []float64
+			before := heapMiB()
+			for b.Loop() {
+				r, longest := roundOf(b, t, p.emit)
+				if r.Told < uint64(sockets) {
+					b.Fatalf("%d of %d told", r.Told, sockets)
+				}
+				took, wait = append(took, milliseconds(r.Took)), append(wait, milliseconds(longest))
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(median(took), "cpu-ms")
+			b.ReportMetric(median(wait), "step-ms")
+			b.ReportMetric(heapMiB()-before, "MiB")
+			runtime.KeepAlive(p)
+		})
+	}
+}
+
+// roundOf makes a round, and tells how long its longest step was.
+func roundOf(b *testing.B, t *Tracer, emit func(*event.Event)) (r *Round, longest time.Duration) {
+	b.Helper()
+	for r == nil {
+		began := time.Now()
+		var err error
+		if r, err = t.Progress(20*time.Millisecond, emit); err != nil {
+			b.Fatal(err)
+		}
+		longest = max(longest, time.Since(began))
+	}
+	return r, longest
+}
+
+// holdOpen keeps so many sockets open, both ends of half as many connections, which processes of their own open.
+func holdOpen(b *testing.B, ns *testnet.Namespace, sockets int) {
+	b.Helper()
+	const each = 10_000 // sockets of a process
+	for i := 0; i < sockets; i += each {
+		ns.Do(b, func() {
+			testnet.Sysctl("net.core.somaxconn", "65535")
+			l := testnet.Listen(testnet.Server, uint16(7100+i/each))
+			b.Cleanup(func() { ns.Do(b, l.Close) })
+			kid := testnet.StartChild("hold", []string{l.Local.String(), strconv.Itoa(min(each, sockets) / 2)})
+			kid.Line()
+			b.Cleanup(func() { ns.Do(b, kid.Kill) })
+		})
+	}
+}
+
 // holdTimeWaits leaves so many, toward as few ports of the server as keep connect() fast: past half of the range it
 // searches long.
 func holdTimeWaits(b *testing.B, ns *testnet.Namespace, n int) {
@@ -436,12 +498,6 @@ func (p *pipeline) bench(b *testing.B, op func()) {
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(float64(p.spent)/float64(p.seen), "ns/record")
 	b.ReportMetric(maxRecordNS, "ns/record-max")
-}
-
-func threadTime() time.Duration {
-	var ts unix.Timespec
-	testnet.Must(unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts))
-	return time.Duration(ts.Nano())
 }
 
 // sampleRecords are the records of connections to each destination in turn, both ends on this host: connect, accept,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -31,8 +32,10 @@ func (t *Tracer) emitOpen(emit func(*event.Event)) error {
 func (t *Tracer) Checkpoint(emit func(*event.Event)) (unixNano int64, err error) {
 	at := t.clock.now()
 	existing := func(e *event.Event) {
-		if e.Lifetime >= 0 && e.UnixNano-e.Lifetime.Nanoseconds() > at {
-			return
+		if e.Lifetime >= 0 {
+			if e.Lifetime -= time.Duration(e.UnixNano - at); e.Lifetime < 0 {
+				return
+			}
 		}
 		e.Kind, e.UnixNano, e.InCensus, e.Preexisting = event.Existing, at, true, true
 		emit(e)
@@ -63,23 +66,42 @@ func (t *Tracer) snapshots(emit func(*event.Event)) func(io.Reader) error {
 
 // eachRecord reads records of size bytes to the end.
 func eachRecord(r io.Reader, size int, do func([]byte) error) error {
-	buf := make([]byte, 256*max(size, 128))
-	filled := 0
+	records := newRecordReader(r, size)
 	for {
-		n, err := r.Read(buf[filled:])
-		filled += n
-		whole := filled - filled%size
-		for off := 0; off < whole; off += size {
-			if err := do(buf[off : off+size]); err != nil {
-				return err
-			}
-		}
-		filled = copy(buf, buf[whole:filled])
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil && !errors.Is(err, unix.EAGAIN) { // after a million elements of which nothing was written
-			return fmt.Errorf("read iterator: %w", err)
+		if over, err := records.some(do); over || err != nil {
+			return err
 		}
 	}
+}
+
+// recordReader reads what an iterator writes, some at a time.
+type recordReader struct {
+	from   io.Reader
+	size   int
+	buf    []byte
+	filled int
+}
+
+func newRecordReader(r io.Reader, size int) *recordReader {
+	return &recordReader{from: r, size: size, buf: make([]byte, 256*max(size, 128))}
+}
+
+// some reads once, and reports whether that was all.
+func (r *recordReader) some(do func([]byte) error) (over bool, err error) {
+	n, readErr := r.from.Read(r.buf[r.filled:])
+	r.filled += n
+	whole := r.filled - r.filled%r.size
+	for off := 0; off < whole; off += r.size {
+		if err := do(r.buf[off : off+r.size]); err != nil {
+			return false, err
+		}
+	}
+	r.filled = copy(r.buf, r.buf[whole:r.filled])
+	switch {
+	case errors.Is(readErr, io.EOF):
+		return true, nil
+	case readErr != nil && !errors.Is(readErr, unix.EAGAIN): // after a million elements of which nothing was written
+		return false, fmt.Errorf("read iterator: %w", readErr)
+	}
+	return false, nil
 }

@@ -47,6 +47,7 @@ type Tracer struct {
 	untested        string   // why the self-test could not be made; "" when it passed
 	timers          timers
 	timeWaits       timeWaits
+	round           *round // nil: none is under way
 	unseen          []Unseen
 	stop            atomic.Bool // asks read to return
 	ended           bool        // the window has ended
@@ -176,7 +177,7 @@ func (t *Tracer) read(emit func(*event.Event)) error {
 
 // Close frees everything. It detaches if Run has not.
 func (t *Tracer) Close() error {
-	errs := []error{t.unlink()}
+	errs := []error{t.unlink(), t.endRound()}
 	if t.reader != nil {
 		errs = append(errs, t.reader.Close())
 		t.reader = nil
