@@ -51,6 +51,7 @@ type daemon struct {
 
 	judged    time.Time // when verdicts were made
 	seen      uint64    // how many events there were then
+	moved     uint64    // and how many rounds that found connections used
 	tidyNext  time.Time
 	judgement agent.Judgement
 	programs  []agent.Program
@@ -66,6 +67,7 @@ type daemon struct {
 const (
 	// agentTick is how often the ring is read where little happens. Each time costs some 0.3 ms of CPU, and nobody watches.
 	agentTick     = time.Second
+	agentRounds   = 30 * time.Second
 	snapshotEvery = 900 * time.Millisecond // which a tick that comes early does not miss
 	judgeEvery    = 10 * time.Second
 	// judgeAnyway is how often verdicts are made while nothing happens.
@@ -89,7 +91,9 @@ func (d *daemon) open(set *filter.Set) (err error) {
 	o := f.bounds.options()
 	o.Tick = agentTick
 	d.state.Beat(time.Now())
-	if d.l, err = openLive(d.e, o, traced{filter: set, expression: expression(f.filter), tap: d.tap}); err != nil {
+	if d.l, err = openLive(d.e, o, traced{
+		filter: set, expression: expression(f.filter), tap: d.tap, rounds: rounds{failed: d.unjudged, every: agentRounds},
+	}); err != nil {
 		return err
 	}
 	w := d.l.window()
@@ -102,6 +106,11 @@ func (d *daemon) open(set *filter.Set) (err error) {
 	d.reload = agent.Reload{OK: true, At: d.opened}
 	d.told, d.missing = make(map[string]bool), make(map[uint32]time.Time)
 	return nil
+}
+
+// unjudged is told why what is open cannot be judged.
+func (d *daemon) unjudged(err error) {
+	d.log.Warn(fmt.Sprintf("open connections are judged when they end: %v", err))
 }
 
 // alert logs what somebody should know at once.
@@ -124,6 +133,10 @@ func (d *daemon) trace(ctx context.Context) error {
 	err = d.l.run(ctx, &taker{
 		event: func(e *event.Event, _ *service.Service) {
 			d.ledger.Count(e)
+			d.windows.Observe(e)
+			d.flight.see(e)
+		},
+		progress: func(e *event.Event) {
 			d.windows.Observe(e)
 			d.flight.see(e)
 		},
@@ -158,8 +171,9 @@ func (d *daemon) idle() {
 	if all != d.seen { // it takes some milliseconds a namespace
 		d.hold.step(d.l, now)
 	}
-	if now.Sub(d.judged) > judgeAnyway || all != d.seen && now.Sub(d.judged) >= judgeEvery {
-		d.judged, d.seen = now, all
+	moved := d.l.rounds.moved
+	if since := now.Sub(d.judged); since > judgeAnyway || (all != d.seen || moved != d.moved) && since >= judgeEvery || moved > 0 && d.moved == 0 {
+		d.judged, d.seen, d.moved = now, all, moved
 		d.judge()
 	}
 	s, err := d.snapshot()

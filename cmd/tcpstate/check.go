@@ -134,7 +134,7 @@ func (f *checkFlags) document(ctx context.Context, e *env, set *filter.Set) (doc
 	}
 	options := f.bounds.options()
 	options.Tick = reportTick
-	l, err := openLive(e, options, traced{set, expression(f.filter), f.length.Duration, nil})
+	l, err := openLive(e, options, traced{filter: set, expression: expression(f.filter), length: f.length.Duration})
 	if err != nil {
 		return nil, err
 	}

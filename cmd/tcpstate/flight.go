@@ -88,7 +88,7 @@ func (r *flightRecorder) see(e *event.Event) {
 	if r == nil {
 		return
 	}
-	if r.all != nil {
+	if r.all != nil && e.Kind != event.Progress {
 		r.all.Observe(e)
 	}
 	if r.recent != nil {

@@ -34,6 +34,7 @@ type live struct {
 	excluded   uint64
 	tap        tap
 	length     time.Duration
+	rounds     rounds
 
 	cancel context.CancelCauseFunc // of the run
 	broken error                   // of the tap
@@ -45,6 +46,7 @@ type traced struct {
 	expression string
 	length     time.Duration // 0: until ctx ends
 	tap        tap           // nil: record nothing
+	rounds     rounds        // of telling how what is open is used, to a taker of progress
 }
 
 // tap is what a stream passes on its way.
@@ -61,6 +63,9 @@ func openLive(e *env, o tracer.Options, what traced) (*live, error) {
 	l := &live{filter: what.filter, expression: what.expression, tap: what.tap, length: what.length}
 	if l.tap == nil {
 		l.tap = (*recording)(nil)
+	}
+	if !l.filter.Partial() { // else nothing is judged
+		l.rounds = what.rounds
 	}
 	l.services = service.NewResolver(service.Options{Learned: l.learned})
 	o.Drained = l.idle
@@ -107,6 +112,7 @@ func (l *live) run(ctx context.Context, t *taker) error {
 	l.taker = t
 	l.settings = newSettings(l.tracer, l.setting)
 	err := l.tracer.Run(ctx, func(e *event.Event) {
+		l.rounds.see(e)
 		s := l.services.See(&e.Owner)
 		if !l.filter.Match(e, s) {
 			l.excluded++
@@ -136,6 +142,7 @@ func (l *live) idle() {
 		l.broken = err
 		l.cancel(err)
 	}
+	l.tellProgress()
 	l.taker.takeIdle()
 }
 

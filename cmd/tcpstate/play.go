@@ -140,6 +140,7 @@ func (p *player) run(first bool) (err error) {
 			p.table.Observe(e)
 			p.latest = max(p.latest, e.UnixNano)
 		},
+		progress: p.table.Observe,
 		settings: p.table.SetHost,
 	})
 	if p.rewind || p.ctx.Err() != nil {

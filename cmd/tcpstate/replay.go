@@ -124,7 +124,9 @@ func (r *replay) runSegment(ctx context.Context, s *segment, follows bool, t *ta
 		case err != nil:
 			return failure{fmt.Errorf("%s %w", s.name, err)}
 		}
-		if !follows || !s.checkpoint(item) {
+		if follows && s.checkpoint(item) {
+			r.progress(s, item.Event, t)
+		} else {
 			r.take(s, item, t)
 		}
 		if r.options.Follow != nil {
@@ -134,8 +136,25 @@ func (r *replay) runSegment(ctx context.Context, s *segment, follows bool, t *ta
 	return nil
 }
 
+// progress takes what exists when a segment begins whose predecessor was read: new is only how connections that are open
+// have been used so far.
+func (r *replay) progress(s *segment, e *event.Event, t *taker) {
+	switch e.NewState {
+	case event.TimeWaitState, event.SynSent, event.SynRecv:
+		return
+	}
+	w := r.window()
+	if t.progress == nil || !s.began.Aged || w.Partial || !e.Counted || !r.filter.Match(e, r.services.See(&e.Owner)) {
+		return
+	}
+	e.Kind = event.Progress
+	e.Preexisting = e.Lifetime < 0 || e.UnixNano-e.Lifetime.Nanoseconds() < w.Start
+	e.InCensus = e.Preexisting
+	t.progress(e)
+}
+
 // checkpoint reports whether item is of the checkpoint that a segment begins with: all of it has one time. Whoever has read
-// the segment before knows it.
+// the segment before knows what there is.
 func (s *segment) checkpoint(item *capture.Item) bool {
 	if item.Kind != capture.KindEvent || item.Event.Kind != event.Existing {
 		return false

@@ -136,7 +136,7 @@ func (f *reportFlags) document(ctx context.Context, e *env, set *filter.Set) (do
 	}
 	options := f.bounds.options()
 	options.Tick = reportTick
-	l, err := openLive(e, options, traced{set, expression(f.filter), f.length.Duration, f.output.recording})
+	l, err := openLive(e, options, traced{filter: set, expression: expression(f.filter), length: f.length.Duration, tap: f.output.recording})
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ type series struct {
 func (s *series) begin(l *live) error {
 	s.name = rand.Text()
 	s.options.Header = func(number int, start int64) (capture.Header, error) {
-		return header(l, opening{Recording: s.name, Segment: number}, start)
+		return header(l, opening{Recording: s.name, Segment: number, Aged: true}, start)
 	}
 	s.options.End = func(end int64) (json.RawMessage, error) {
 		last, err := l.soFar(end)

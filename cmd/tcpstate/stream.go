@@ -29,6 +29,8 @@ type stream interface {
 // taker is what a verb does with a stream. What it does not need is nil.
 type taker struct {
 	event func(*event.Event, *service.Service)
+	// progress takes Progress events, which come now and then where somebody asks for them.
+	progress func(*event.Event)
 	// settings are those of a network namespace, when they were read and found changed.
 	settings func(*host.Settings)
 	// idle is called when nothing more has come for now.
@@ -53,7 +55,9 @@ type opening struct {
 	// Recording and Segment say which file of which series this is; Segment counts from 1, 0: it is the only one.
 	Recording string
 	Segment   int
-	Facts     report.Facts
+	// Aged: connections that a segment begins with are as old as they were then, not some milliseconds later.
+	Aged  bool
+	Facts report.Facts
 }
 
 // ending is what a report needs beside what came in the stream.
@@ -72,6 +76,7 @@ func reported(ctx context.Context, s stream, o churn.Options, charted int) (*rep
 	table := churn.New(o)
 	t := &taker{
 		event:    func(e *event.Event, _ *service.Service) { table.Observe(e) },
+		progress: table.Observe,
 		settings: table.SetHost,
 	}
 	if err := s.run(ctx, t); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -44,6 +45,7 @@ const soonest = 200 * time.Millisecond
 func runLiveTop(s *stage, f *topFlags, set *filter.Set) (err error) {
 	t := &liveTop{stage: s, scene: scene{watched: -1}}
 	what := traced{filter: set, expression: expression(f.filter), length: f.length.Duration}
+	what.rounds.failed = func(err error) { s.notes.say(fmt.Sprintf("open connections are judged when they end: %v", err)) }
 	if !s.plain && !f.noRecord {
 		t.flight = newLastMinutes(f, &s.notes)
 		what.tap = t.flight
@@ -71,6 +73,7 @@ func (t *liveTop) run(ctx context.Context) error {
 	t.begin()
 	err := t.l.run(ctx, &taker{
 		event:    func(e *event.Event, _ *service.Service) { t.table.Observe(e) },
+		progress: t.table.Observe,
 		settings: func(s *host.Settings) { t.table.SetHost(t.hold.merged(s)) },
 		idle:     t.idle,
 	})

@@ -119,7 +119,7 @@ func (f *traceFlags) open(ctx context.Context, e *env, set *filter.Set) ([]strea
 		}
 		return streams, nil, err
 	}
-	l, err := openLive(e, f.bounds.options(), traced{set, expression(f.filter), f.length.Duration, f.output.recording})
+	l, err := openLive(e, f.bounds.options(), traced{filter: set, expression: expression(f.filter), length: f.length.Duration, tap: f.output.recording})
 	if err != nil {
 		return nil, nil, err
 	}

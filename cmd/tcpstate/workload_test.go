@@ -26,6 +26,8 @@ func init() {
 		"limited": childLimited,
 		"caller":  childCaller,
 		"keeper":  childKeeper,
+		"echo":    childEcho,
+		"asker":   childAsker,
 	})
 }
 

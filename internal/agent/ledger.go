@@ -200,8 +200,10 @@ func (l *Ledger) add(t *tally, r *churn.Row) {
 		{&s.now.SentBytes, &t.sent, r.SentBytes}, {&s.now.ReceivedBytes, &t.received, r.ReceivedBytes},
 		{&l.totals.Failed, &t.failed, r.Failed()}, {&l.told.rows, &t.exhausted, r.PortsExhausted},
 	} {
-		*c.to += c.now - *c.told
-		*c.told = c.now
+		if c.now > *c.told { // what was told of a connection whose end was lost is taken back
+			*c.to += c.now - *c.told
+			*c.told = c.now
+		}
 	}
 	t.closed, t.held = r.Closed, r.TimeWaitEnded+r.Open()
 	for by, n := range r.ClosedBy {

@@ -61,8 +61,8 @@ func newFamilies() *families {
 	add(&f.open, gauge, "open_connections", "Connections that are open.", connection)
 	add(&f.waits, gauge, "time_wait", "Sockets that this host holds in TIME_WAIT.", connection)
 	add(&f.waitsEntered, counter, "time_wait_entered_total", "Connections that ended in TIME_WAIT on this host.", connection)
-	add(&f.sent, counter, "sent_bytes_total", "Payload sent on connections that have ended.", connection)
-	add(&f.received, counter, "received_bytes_total", "Payload received on connections that have ended.", connection)
+	add(&f.sent, counter, "sent_bytes_total", "Payload sent, of open connections as it was told last.", connection)
+	add(&f.received, counter, "received_bytes_total", "Payload received, of open connections as it was told last.", connection)
 	add(&f.lifetimes, histogram, "connection_lifetime_seconds", "How long connections were open that have ended.", connection)
 	add(&f.connectTimes, histogram, "connect_duration_seconds", "How long it took until connections were established.", outbound)
 

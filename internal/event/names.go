@@ -23,13 +23,14 @@ const (
 	Existing                      // not a happening: one that was there before the window began, found by a census
 	TimeWaitEnd                   // a timewait socket was removed, Cause says why
 	BindFailed                    // bind() failed for want of a port or of the address
-	Progress                      // not a happening: how a connection that is open has been used so far
+	// Progress is not a happening: how a connection that is open has been used so far. Without a name, for it is in no output,
+	// and in no capture.
+	Progress
 )
 
 var kindNames = [...]string{
 	Connect: "connect", Accept: "accept", ConnectFailed: "connect_failed", Close: "close", TimeWait: "time_wait",
 	Lost: "lost", Open: "open", Existing: "existing", TimeWaitEnd: "time_wait_end", BindFailed: "bind_failed",
-	Progress: "progress",
 }
 
 // String returns the name used in JSON and filters.

@@ -99,6 +99,9 @@ func (s *seam) end(e *event.Event, k uint64, state event.State, emit func(*event
 	existed := *e
 	existed.Kind, existed.UnixNano, existed.NewState, existed.OldState = event.Existing, s.at, state, state
 	existed.Preexisting, existed.InCensus, existed.Remaining = true, true, event.Unknown
+	if existed.Lifetime >= 0 { // as of then
+		existed.Lifetime = max(0, existed.Lifetime-time.Duration(e.UnixNano-s.at))
+	}
 	emit(&existed)
 }
 
