@@ -171,7 +171,7 @@ func (d *daemon) idle() {
 	if all != d.seen { // it takes some milliseconds a namespace
 		d.hold.step(d.l, now)
 	}
-	moved := d.l.rounds.moved
+	moved := min(d.l.rounds.moved, soonRounds) // the first ones cannot wait
 	if since := now.Sub(d.judged); since > judgeAnyway || (all != d.seen || moved != d.moved) && since >= judgeEvery || moved > 0 && d.moved == 0 {
 		d.judged, d.seen, d.moved = now, all, moved
 		d.judge()

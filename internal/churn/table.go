@@ -149,7 +149,7 @@ func (t *Table) observe(e *event.Event) {
 		t.alertExhausted(b, e)
 	case event.Close, event.TimeWait:
 		was := t.told.take(e)
-		r.endOne(e, &was)
+		r.endOne(e, was)
 		b.end(e, e.Kind, 1)
 	case event.TimeWaitEnd:
 		r.endWait(e, 1)
@@ -160,7 +160,7 @@ func (t *Table) observe(e *event.Event) {
 		t.told.begin(e)
 	case event.Open:
 		was := t.told.take(e)
-		r.stillThere(e, &was)
+		r.stillThere(e, was)
 		if b.hold(e, t.sockets < maxSockets) {
 			t.sockets++
 		}

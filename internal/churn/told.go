@@ -18,6 +18,9 @@ type told struct {
 	uses   map[uint64]use
 	seed   maphash.Seed
 	latest int64 // Unix nanoseconds: whatever began later was not told of
+
+	taken use // the last one that was
+	none  use // always empty
 }
 
 // use is what was told of one connection.
@@ -87,18 +90,28 @@ func (d *told) set(key uint64, u use) {
 	d.latest = max(d.latest, u.at)
 }
 
-// take returns what was told of the connection of e, which is over, and takes back what its row has counted.
-func (d *told) take(e *event.Event) use {
-	if len(d.uses) == 0 || e.NewState == event.TimeWaitState && e.Kind == event.Open || e.Lifetime >= 0 && e.UnixNano-e.Lifetime.Nanoseconds() > d.latest {
-		return use{}
+// take returns what was told of the connection of e, which is over, and takes back what its row has counted. It is for
+// reading, until the next one is taken.
+func (d *told) take(e *event.Event) *use {
+	if len(d.uses) == 0 || e.Lifetime >= 0 && e.UnixNano-e.Lifetime.Nanoseconds() > d.latest {
+		return &d.none
+	}
+	return d.find(e)
+}
+
+func (d *told) find(e *event.Event) *use {
+	if e.Kind == event.Open && e.NewState == event.TimeWaitState {
+		return &d.none
 	}
 	k := d.key(e)
 	u, known := d.uses[k]
-	if known {
-		delete(d.uses, k)
-		u.takeBack()
+	if !known {
+		return &d.none
 	}
-	return u
+	delete(d.uses, k)
+	u.takeBack()
+	d.taken = u
+	return &d.taken
 }
 
 // next is what is known when another window begins.
