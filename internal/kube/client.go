@@ -101,7 +101,7 @@ func (e *statusError) Error() string {
 	case e.code == http.StatusForbidden && e.server == "kubelet":
 		return text + ": the service account needs the verb get on nodes/pods (before Kubernetes 1.33: nodes/proxy)"
 	case e.code == http.StatusForbidden:
-		return text + ": the service account needs the verbs get, list and watch on pods"
+		return text + ": the service account needs the verbs list and watch on pods"
 	}
 	return text
 }

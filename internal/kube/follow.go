@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -49,9 +50,10 @@ func (r *Resolver) list(ctx context.Context) (version string, err error) {
 	there := make(map[string]bool)
 	query := r.selection()
 	query.Set("limit", strconv.Itoa(listPage))
+	r.beginList()
 	for pages := 0; ; pages++ {
-		if pages*listPage > 2*r.opts.MaxPods {
-			return "", fmt.Errorf("list pods: there are more than %d", pages*listPage)
+		if pages > 2*r.opts.MaxPods { // even one with a single pod each
+			return "", fmt.Errorf("list pods: there are more than %d pages", pages-1)
 		}
 		meta, err := r.page(ctx, "/api/v1/pods", query, there)
 		if err != nil {
@@ -75,14 +77,27 @@ func (r *Resolver) page(
 	}
 	defer body.Close()
 	in := &allowance{Reader: body, most: maxObject, left: maxObject}
-	err = readList(json.NewDecoder(in), &meta, func(p *wirePod) {
+	err = readList(json.NewDecoder(in), &meta, func(p *wirePod) error {
 		in.renew()
-		there[p.Metadata.UID] = true
+		if len(there) >= 2*r.opts.MaxPods {
+			return fmt.Errorf("there are more than %d", len(there))
+		}
+		there[bounded(p.Metadata.UID)] = true
 		r.mu.Lock()
+		defer r.mu.Unlock()
 		r.table.put(p, r.now())
-		r.mu.Unlock()
+		return nil
 	})
 	return meta, err
+}
+
+// bounded is a uid, or the beginning of what is none: such a pod is not remembered, and only counted.
+func bounded(uid string) string { return strings.Clone(uid[:min(len(uid), maxLabel+1)]) }
+
+func (r *Resolver) beginList() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.table.lists++
 }
 
 func (r *Resolver) endOthers(there map[string]bool) {
@@ -92,7 +107,7 @@ func (r *Resolver) endOthers(there map[string]bool) {
 }
 
 // readList reads {"metadata": …, "items": [ … ]} without holding more than one item.
-func readList(in *json.Decoder, meta *wireListMeta, item func(*wirePod)) error {
+func readList(in *json.Decoder, meta *wireListMeta, item func(*wirePod) error) error {
 	if err := expect(in, json.Delim('{')); err != nil {
 		return err
 	}
@@ -117,7 +132,7 @@ func readList(in *json.Decoder, meta *wireListMeta, item func(*wirePod)) error {
 	return expect(in, json.Delim('}'))
 }
 
-func readItems(in *json.Decoder, item func(*wirePod)) error {
+func readItems(in *json.Decoder, item func(*wirePod) error) error {
 	start, err := in.Token()
 	if err != nil || start == nil { // null: none
 		return err
@@ -130,7 +145,9 @@ func readItems(in *json.Decoder, item func(*wirePod)) error {
 		if err := in.Decode(&p); err != nil {
 			return err
 		}
-		item(&p)
+		if err := item(&p); err != nil {
+			return err
+		}
 	}
 	return expect(in, json.Delim(']'))
 }

@@ -9,10 +9,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -314,6 +317,14 @@ func TestAPodOfRestartsIsBounded(t *testing.T) {
 	}
 }
 
+// more answers with one pod after the other, a page each.
+func more() http.HandlerFunc {
+	var n atomic.Int64
+	return func(w http.ResponseWriter, q *http.Request) {
+		list("1", "more", object(fmt.Sprintf("uid-%d", n.Add(1)), "a", "b", "1"))(w, q)
+	}
+}
+
 func TestWhatGoesWrongIsToldAndTriedAgain(t *testing.T) {
 	pods := list("10", "", object(uidA, "shop", "checkout", "4", "app", idA))
 	huge := func(w http.ResponseWriter, _ *http.Request) {
@@ -324,13 +335,21 @@ func TestWhatGoesWrongIsToldAndTriedAgain(t *testing.T) {
 			}
 		}
 	}
+	endless := func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprint(w, `{"items":[`)
+		for n := 0; ; n++ {
+			if _, err := fmt.Fprintf(w, `{"metadata":{"uid":"%d","name":"a","namespace":"b"}},`, n); err != nil {
+				return
+			}
+		}
+	}
 	for _, test := range []struct {
 		name        string
 		list, watch []http.HandlerFunc
 		want        string
 	}{
 		{"no right to list", []http.HandlerFunc{refuses(403, `pods is forbidden: "x"`), pods}, nil,
-			`list pods: the API server answers 403 Forbidden ("pods is forbidden: \"x\""): the service account needs the verbs get, list and watch on pods`},
+			`list pods: the API server answers 403 Forbidden ("pods is forbidden: \"x\""): the service account needs the verbs list and watch on pods`},
 		{"no token that counts", []http.HandlerFunc{refuses(401, "Unauthorized"), pods}, nil, "is the service account's token mounted?"},
 		{"hostile words", []http.HandlerFunc{refuses(500, "\x1b[2J\n"), pods}, nil, `("\x1b[2J\n")`},
 		{"no JSON", []http.HandlerFunc{func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "<html>") }, pods}, nil, "invalid character '<'"},
@@ -339,7 +358,9 @@ func TestWhatGoesWrongIsToldAndTriedAgain(t *testing.T) {
 		{"a pod that is none", []http.HandlerFunc{says(map[string]any{"items": []any{5}}), pods}, nil, "cannot unmarshal number"},
 		{"cut off", []http.HandlerFunc{func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `{"items":[`) }, pods}, nil, "EOF"},
 		{"too large", []http.HandlerFunc{huge, pods}, nil, errTooLarge.Error()},
-		{"for ever another page", []http.HandlerFunc{list("1", "more")}, nil, "there are more than"},
+		{"for ever another page", []http.HandlerFunc{more()}, nil, "list pods: there are more than 400"},
+		{"for ever another page without pods", []http.HandlerFunc{list("1", "more")}, nil, "there are more than 400 pages"},
+		{"a page without end", []http.HandlerFunc{endless, pods}, nil, "there are more than 400"},
 		{"another server", []http.HandlerFunc{func(w http.ResponseWriter, q *http.Request) {
 			http.Redirect(w, q, "https://192.0.2.1/", http.StatusTemporaryRedirect)
 		}, pods}, nil, "answers 307"},
@@ -361,7 +382,7 @@ func TestWhatGoesWrongIsToldAndTriedAgain(t *testing.T) {
 				err := r.State().Err
 				return err != nil && strings.Contains(err.Error(), test.want)
 			})
-			if test.name == "for ever another page" {
+			if strings.HasPrefix(test.name, "for ever another page") {
 				return
 			}
 			until(t, "pods are known after all", func() bool { return named(r, uidA, idA) == "shop/checkout/app" && r.State().Err == nil })
@@ -384,6 +405,51 @@ func TestAPodIsNamedOnlyByNamesThatKubernetesAllows(t *testing.T) {
 	if got := named(r, uidB, idA) + " " + named(r, uidB, idB); got != "shop/cart.v2/ shop/cart.v2/app" {
 		t.Errorf("containers: %s", got)
 	}
+}
+
+func TestWhatANameWasCutOutOfIsNotKept(t *testing.T) {
+	w := &wirePod{Metadata: wireMetadata{UID: uidA, Namespace: "n", Name: "p"}}
+	w.Status.Containers = []wireContainer{{Name: "c", ContainerID: strings.Repeat("x", 1<<20) + "://" + idA}}
+	for id := range func() *pod { p, _ := w.pod(); return p }().containers {
+		text := w.Status.Containers[0].ContainerID
+		from := uintptr(unsafe.Pointer(unsafe.StringData(text)))
+		if at := uintptr(unsafe.Pointer(unsafe.StringData(id))); at >= from && at < from+uintptr(len(text)) {
+			t.Error("an id of 64 bytes keeps the megabyte that it stood in")
+		}
+	}
+}
+
+func TestAConnectionThatIsCutOffNowAndThenIsNotWaitedForLonger(t *testing.T) {
+	s := newServer(t)
+	s.options.pace.retry, s.options.pace.maxRetry, s.options.pace.watch = 10*time.Millisecond, time.Hour, time.Second
+	s.answer("list", list("1", ""))
+	s.answer("watch", func(w http.ResponseWriter, _ *http.Request) { // as by a load balancer
+		w.(http.Flusher).Flush()
+		time.Sleep(30 * time.Millisecond)
+		panic(http.ErrAbortHandler)
+	})
+	run(t, s.options)
+	until(t, "twelve lists and watches: had the pauses doubled, they would take 40 s", func() bool { return len(s.asked()) >= 24 })
+}
+
+func TestRunLeavesNothingBehind(t *testing.T) {
+	s := newServer(t)
+	s.answer("list", list("1", ""))
+	s.answer("watch", changes(true))
+	before := runtime.NumGoroutine()
+	for range 5 {
+		r, err := New(s.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		go func() { r.Run(ctx); close(done) }()
+		until(t, "pods are known", func() bool { return r.State().Synced })
+		stop()
+		<-done
+	}
+	until(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= before })
 }
 
 func TestAServerThatEndsEachWatchIsNotAskedWithoutPause(t *testing.T) {

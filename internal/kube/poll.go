@@ -33,6 +33,7 @@ func (r *Resolver) ask(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, listTime)
 	defer cancel()
 	there := make(map[string]bool)
+	r.beginList()
 	if _, err := r.page(ctx, "/pods", nil, there); err != nil {
 		return fmt.Errorf("list pods: %w", err)
 	}

@@ -114,10 +114,10 @@ func (r *Resolver) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		r.note(err)
-		if r.now().Sub(began) > r.opts.pace.maxRetry { // it went well for long
+		if r.State().Err == nil && r.now().Sub(began) > wait { // it went well for a while
 			wait = r.opts.pace.retry
 		}
+		r.note(err)
 		sleep(ctx, wait/2+rand.N(wait/2+1)) // so that not all nodes come at once
 		wait = min(2*wait, r.opts.pace.maxRetry)
 	}

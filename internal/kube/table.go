@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"strings"
 	"time"
 )
@@ -11,6 +12,7 @@ type pod struct {
 	alias                string            // the uid in the cgroup's name, where that is another
 	containers           map[string]string // names by id
 	gone                 time.Time         // when it was deleted; zero: it is there
+	list                 uint64            // the latest list when it was told
 }
 
 // table holds pods by all that cgroups may call them.
@@ -22,6 +24,7 @@ type table struct {
 	byAlias     map[string]*pod
 	byContainer map[string]*pod
 	refused     uint64
+	lists       uint64 // that were begun
 }
 
 func newTable(maximum int, keep time.Duration) table {
@@ -63,6 +66,7 @@ func (t *table) put(w *wirePod, now time.Time) {
 		t.refused++
 		return
 	}
+	p.list = t.lists
 	t.pods[p.uid] = p
 	if p.alias != "" {
 		t.byAlias[p.alias] = p
@@ -99,14 +103,19 @@ func (t *table) expire(now time.Time) {
 	}
 }
 
-// makeRoom forgets the pod that is gone for longest.
+// makeRoom forgets the pod that is gone for longest, or one that the list which is being read has not named yet: if it is
+// there, it will.
 func (t *table) makeRoom(now time.Time) bool {
-	var oldest *pod
+	var oldest, unnamed *pod
 	for _, p := range t.pods {
-		if !p.gone.IsZero() && (oldest == nil || p.gone.Before(oldest.gone)) {
+		switch {
+		case !p.gone.IsZero() && (oldest == nil || p.gone.Before(oldest.gone)):
 			oldest = p
+		case p.gone.IsZero() && p.list != t.lists:
+			unnamed = p
 		}
 	}
+	oldest = cmp.Or(oldest, unnamed)
 	if oldest != nil {
 		t.remove(oldest)
 	}

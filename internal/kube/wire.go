@@ -62,7 +62,7 @@ func (w *wirePod) pod() (p *pod, ok bool) {
 		for _, c := range list {
 			_, id, found := strings.Cut(c.ContainerID, "://")
 			if found && isName(c.Name, maxLabel) && isName(id, 2*maxLabel) && len(p.containers) < maxContainers {
-				p.containers[id] = c.Name
+				p.containers[strings.Clone(id)] = c.Name // not all that it stands in
 			}
 		}
 	}
