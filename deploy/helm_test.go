@@ -102,6 +102,32 @@ func TestTheChartsNamesFit(t *testing.T) {
 	}
 }
 
+func TestThePortIsTheSameEverywhere(t *testing.T) {
+	m := rendered(t, map[string]any{"port": 9999, "podAnnotations": map[string]any{"prometheus.io/scrape": "false", "team": "net"}})
+	_, c := container(t, m)
+	got := m.daemonSet.Spec.Template.Annotations
+	if got["prometheus.io/port"] != "9999" || c.Ports[0].ContainerPort != 9999 || !strings.Contains(m.config.Data["agent.yaml"], `":9999"`) {
+		t.Errorf("annotations %v, port %d, configuration %q", got, c.Ports[0].ContainerPort, m.config.Data["agent.yaml"])
+	}
+	if got["prometheus.io/scrape"] != "false" || got["team"] != "net" {
+		t.Errorf("annotations that were given: %v", got)
+	}
+	if by := rendered(t, nil).daemonSet.Spec.Template.Annotations; by["prometheus.io/scrape"] != "true" || by["prometheus.io/path"] != "/metrics" {
+		t.Errorf("annotations by default: %v", by)
+	}
+}
+
+func TestTextThatLooksLikeANumberStaysText(t *testing.T) {
+	m := rendered(t, map[string]any{
+		"fullnameOverride": "1", "nameOverride": "2", "priorityClassName": "3", "serviceAccount": map[string]any{"name": "4"},
+		"networkPolicy": map[string]any{"fromNamespaces": []any{"5"}}, "captures": map[string]any{"hostPath": "", "sizeLimit": "6"},
+		"podMonitor": map[string]any{"enabled": true},
+	})
+	if m.daemonSet.Name != "1" || m.daemonSet.Spec.Template.Labels["app.kubernetes.io/name"] != "2" || m.account.Name != "4" {
+		t.Errorf("names %q, %q", m.daemonSet.Name, m.account.Name)
+	}
+}
+
 func TestWhatIsSwitchedOffIsNotThere(t *testing.T) {
 	m := rendered(t, map[string]any{
 		"podNetworks": false, "podNames": false, "captures": map[string]any{"hostPath": ""}, "serviceAccount": map[string]any{"create": false},
@@ -149,6 +175,7 @@ func TestValuesThatAreWrongAreNamed(t *testing.T) {
 		{"a setting with an underscore", map[string]any{"config": map[string]any{"max_size": "1G"}}, "max_size"},
 		{"a setting that is a mapping", map[string]any{"config": map[string]any{"window": map[string]any{}}}, "window"},
 		{"a folder that is none", map[string]any{"captures": map[string]any{"hostPath": "captures"}}, "hostPath"},
+		{"a namespace that is none", map[string]any{"networkPolicy": map[string]any{"fromNamespaces": []any{"a: b"}}}, "fromNamespaces"},
 		{"a label that is a number", map[string]any{"nodeSelector": map[string]any{"a": 1}}, "nodeSelector"},
 	} {
 		if _, err := render(t, test.values); err == nil || !strings.Contains(err.Error(), test.want) {

@@ -21,8 +21,8 @@
 {{- end }}
 
 {{- define "tcpstate.selector" -}}
-app.kubernetes.io/name: {{ include "tcpstate.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "tcpstate.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "tcpstate.labels" -}}
