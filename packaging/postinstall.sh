@@ -12,7 +12,10 @@ if ! getent passwd tcpstate >/dev/null; then
 	if command -v systemd-sysusers >/dev/null; then
 		systemd-sysusers tcpstate.conf
 	else
-		useradd --system --user-group --no-create-home --home-dir /var/lib/tcpstate \
+		group=--user-group
+		! getent group tcpstate >/dev/null || group='--gid tcpstate' # somebody made it before
+		# shellcheck disable=SC2086
+		useradd --system $group --no-create-home --home-dir /var/lib/tcpstate \
 			--shell /usr/sbin/nologin --comment 'TCP connection watcher' tcpstate
 	fi
 fi
@@ -26,6 +29,6 @@ fi
 
 # Not started by installing it: tracing a host is its owner's decision. What runs already goes on with the new version.
 if [ -d /run/systemd/system ]; then
-	systemctl daemon-reload
+	systemctl daemon-reload || true
 	systemctl try-restart tcpstate.service || echo 'tcpstate.service did not come up again: see systemctl status tcpstate' >&2
 fi

@@ -8,5 +8,5 @@ remove | 0) ;;
 esac
 
 if [ -d /run/systemd/system ]; then
-	systemctl --no-reload disable --now tcpstate.service
+	systemctl --no-reload disable --now tcpstate.service || echo 'tcpstate.service could not be stopped' >&2
 fi
