@@ -98,17 +98,17 @@ func (t *Table) observeCarried(e *event.Event) {
 	e.Preexisting, e.InCensus = false, false
 }
 
-// begun is the row that holds what ends with e: it may have begun when there was no room for a row of its own, and there
-// is now. Nil: nothing is known of it.
-func (t *Table) begun(e *event.Event) *Row {
-	if !t.carried || t.merged == 0 && t.other[e.Direction%3] == nil {
-		return nil
-	}
-	k := keyOf(e)
-	for _, r := range [...]*Row{t.rows[k], t.rows[k.ofAllHosts()], t.other[e.Direction%3]} {
-		if r != nil && r.holds(e) {
+// begunElsewhere is the row, other than its own, that holds what ends with e: it may have begun when there was no room for
+// a row of its own, and there is now. Nil: there is none.
+func (t *Table) begunElsewhere(k *key, e *event.Event) *Row {
+	if e.Direction == event.Inbound && t.merged > 0 {
+		hosts := k.ofAllHosts()
+		if r := t.known(&hosts); r != nil && r.holds(e) {
 			return r
 		}
+	}
+	if r := t.other[e.Direction%3]; r != nil && r.holds(e) {
+		return r
 	}
 	return nil
 }

@@ -246,41 +246,47 @@ func (t *Table) observeLost(e *event.Event) {
 	t.alertExhausted(b, e)
 }
 
-// rowOf is the row in which e counts.
+// rowOf is the row in which e counts, made if there is none.
 func (t *Table) rowOf(e *event.Event) *Row {
-	if r := t.begun(e); r != nil {
+	k := keyOf(e)
+	r := t.known(&k)
+	if t.carried && (r == nil || !r.holds(e)) {
+		if other := t.begunElsewhere(&k, e); other != nil {
+			return other
+		}
+	}
+	if r != nil {
 		return r
 	}
-	return t.row(e)
+	if t.full(e.Direction) {
+		t.counts.Merged++
+		return t.otherRow(&k, e)
+	}
+	r = newRow(e)
+	r.ID = t.nextID
+	t.nextID++
+	r.waits.taken = t.snapshot
+	if r.Direction == event.Inbound {
+		t.inbound++
+	}
+	if r.Direction == event.Outbound {
+		r.budget = t.budget(k, r)
+	}
+	t.rows[k] = r
+	t.order = append(t.order, r)
+	return r
 }
 
-// row finds the row of e, or makes it. The rows seen last are remembered: events come in runs.
-func (t *Table) row(e *event.Event) *Row {
-	k := keyOf(e)
+// known finds a row. Those seen last are remembered: events come in runs.
+func (t *Table) known(k *key) *Row {
 	near := &t.recent[k.fold()&uint64(len(t.recent)-1)]
-	if near.row != nil && near.key == k {
+	if near.row != nil && near.key == *k {
 		return near.row
 	}
-	r := t.rows[k]
-	if r == nil {
-		if t.full(e.Direction) {
-			t.counts.Merged++
-			return t.otherRow(e)
-		}
-		r = newRow(e)
-		r.ID = t.nextID
-		t.nextID++
-		r.waits.taken = t.snapshot
-		if r.Direction == event.Inbound {
-			t.inbound++
-		}
-		if r.Direction == event.Outbound {
-			r.budget = t.budget(k, r)
-		}
-		t.rows[k] = r
-		t.order = append(t.order, r)
+	r := t.rows[*k]
+	if r != nil {
+		near.key, near.row = *k, r
 	}
-	near.key, near.row = k, r
 	return r
 }
 
@@ -289,9 +295,9 @@ func (t *Table) full(d event.Direction) bool {
 	return len(t.rows)-t.merged >= t.max || d == event.Inbound && t.inbound >= (t.max+1)/2
 }
 
-func (t *Table) otherRow(e *event.Event) *Row {
+func (t *Table) otherRow(k *key, e *event.Event) *Row {
 	d := e.Direction
-	if r := t.otherHosts(e); r != nil {
+	if r := t.otherHosts(k, e); r != nil {
 		return r
 	}
 	if int(d) >= len(t.other) {
@@ -305,12 +311,12 @@ func (t *Table) otherRow(e *event.Event) *Row {
 
 // otherHosts is the row of all hosts of a listener that have none of their own: a server has many clients, and its
 // listener is to be known still. Nil: e is not inbound, or there are too many listeners.
-func (t *Table) otherHosts(e *event.Event) *Row {
+func (t *Table) otherHosts(own *key, e *event.Event) *Row {
 	if e.Direction != event.Inbound {
 		return nil
 	}
-	k := keyOf(e).ofAllHosts()
-	r := t.rows[k]
+	k := own.ofAllHosts()
+	r := t.known(&k)
 	if r == nil && t.merged < (t.max+7)/8 {
 		r = newRow(e)
 		r.ID, r.Other, r.Remote, r.waits.taken = t.nextID, true, netip.AddrPort{}, t.snapshot

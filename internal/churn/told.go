@@ -134,7 +134,7 @@ func (t *Table) progress(e *event.Event) {
 	if !e.Counted || !known && len(t.told.uses) >= maxTold {
 		return
 	}
-	r := t.row(e)
+	r := t.rowOf(e)
 	u.takeBack()
 	r.carry(e, &u)
 	r.goOn(e, &u)
