@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
 	"github.com/tcpstate/tcpstate/internal/churn"
 	"github.com/tcpstate/tcpstate/internal/filter"
 	"github.com/tcpstate/tcpstate/internal/report"
@@ -19,6 +22,7 @@ type captures struct {
 	read   []string
 	period period
 	follow bool
+	length *pflag.Flag // how long to trace; nil: it never does
 
 	waiting func() // see capture.ReadOptions
 }
@@ -26,10 +30,19 @@ type captures struct {
 // asked reports whether captures are to be read.
 func (f *captures) asked() bool { return len(f.read) > 0 }
 
-// check finds a part of a capture asked for where there is none.
+// lengthFlag adds --for.
+func (f *captures) lengthFlag(cmd *cobra.Command, length *duration, usage string) {
+	cmd.Flags().Var(length, "for", usage)
+	f.length = cmd.Flags().Lookup("for")
+}
+
+// check finds a part of a capture asked for where there is none, and what captures have no use for.
 func (f *captures) check() error {
 	if !f.asked() && (f.period.since.given() || f.period.until.given()) {
 		return errors.New("--since and --until are for captures: write -r FILE, too")
+	}
+	if f.asked() && f.length != nil && f.length.Changed {
+		return errors.New("--for is how long to trace: a capture has its own length; write --until to read a part of one")
 	}
 	if f.follow && (len(f.read) != 1 || f.read[0] == "-") {
 		return errors.New("--follow is for one capture that is being written: write -r FILE, once")

@@ -48,7 +48,7 @@ func newCheck(e *env) *cobra.Command {
 	filterFlags(cmd, &f.filter)
 	boundFlags(cmd, &f.bounds)
 	flags := cmd.Flags()
-	flags.Var(&f.length, "for", "how long to trace")
+	f.captures.lengthFlag(cmd, &f.length, "how long to trace")
 	flags.StringArrayVarP(&f.captures.read, "read", "r", nil, "read the capture `FILE`, or those in a folder, instead of tracing; - is standard input; can be repeated")
 	periodFlags(cmd, &f.captures.period)
 	flags.Var(&f.warning, "warning", "how much of the ports taken is a warning")

@@ -54,7 +54,7 @@ func newReport(e *env) *cobra.Command {
 	boundFlags(cmd, &f.bounds)
 	flags := cmd.Flags()
 	flags.Lookup("write").Usage += ". Without --output, FILE.html, .md, .csv and .json are written in that form"
-	flags.Var(&f.length, "for", "how long to trace")
+	f.captures.lengthFlag(cmd, &f.length, "how long to trace")
 	flags.StringVar(&f.sort, "sort", "", "order destinations by `[-]FIELD`; without it, by harm")
 	flags.Var(&f.limit, "limit", "show the first `N` destinations; 0: all")
 	flags.Var(&f.destinations, "destinations", "how many destinations are kept apart; those beyond are summed up")

@@ -73,7 +73,7 @@ func newTop(e *env) *cobra.Command {
 	flags.Var(&f.delay, "delay", "how long from one refresh to the next")
 	flags.BoolVar(&f.once, "once", false, "no view: what report would say, once, after --for (10s) or of the capture")
 	flags.Var(&f.speed, "speed", "how fast a capture is played: 1 is as it happened, max as fast as it can be read")
-	flags.Var(&f.length, "for", "how long to trace; without it, until q or Ctrl-C")
+	f.captures.lengthFlag(cmd, &f.length, "how long to trace; without it, until q or Ctrl-C")
 	flags.StringVar(&f.sort, "sort", "", "order destinations by `[-]FIELD`; without it, by harm")
 	flags.Var(&f.limit, "limit", "show the first `N` destinations; 0: all")
 	flags.Var(&f.destinations, "destinations", "how many destinations are kept apart; those beyond are summed up")
@@ -99,8 +99,6 @@ func (f *topFlags) check(given *pflag.FlagSet) error {
 		return fmt.Errorf("--keep: %s is too short: %s at least", f.keep.Duration, minKeep)
 	case live && given.Changed("speed"):
 		return errors.New("--speed is for captures: write -r FILE, too")
-	case !live && given.Changed("for"):
-		return errors.New("--for is how long to trace: a capture has its own length; write --until to read a part of one")
 	case f.output.path == "":
 		return errors.New("--write: the name is empty; write a folder's name")
 	}

@@ -34,7 +34,7 @@ func newTrace(e *env) *cobra.Command {
 	outputFlags(cmd, &f.output, "columns", "wide", "json")
 	captureFlags(cmd, &f.output, &f.captures)
 	boundFlags(cmd, &f.bounds)
-	cmd.Flags().Var(&f.length, "for", "how long to trace; without it, until Ctrl-C")
+	f.captures.lengthFlag(cmd, &f.length, "how long to trace; without it, until Ctrl-C")
 	cmd.Flags().Lookup("for").DefValue = ""
 	return cmd
 }
