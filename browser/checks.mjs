@@ -275,7 +275,7 @@ export const checks = [
           problems.push(`${part} is not to be seen`);
         }
       }
-      const link = page.locator('#findings .foot a').first();
+      const link = page.locator('#findings .foot a[href^="#"]').first();
       if (await link.count()) {
         const to = await link.getAttribute('href');
         await link.click();

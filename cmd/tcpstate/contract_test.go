@@ -48,7 +48,7 @@ var reportContract = object{
 	"loss":   object{"events_lost": "number", "totals_exact": "bool", "sockets_evicted": "number", "services_unknown": "number"},
 	"findings": array{object{
 		"severity": "string", "code": "string", "service": "string", "destination": "string", "summary": "string",
-		"evidence": array{"string"}, "advice": array{"string"},
+		"evidence": array{"string"}, "advice": array{"string"}, "runbook": "string",
 	}},
 	"destinations": array{object{
 		"service": serviceContract, "direction": "string", "netns": "number?",

@@ -41,7 +41,9 @@ type Limits struct {
 type Result struct {
 	Status Status
 	Text   string
-	Data   []Datum
+	// Runbook is the page that says what to do; "": there is none.
+	Runbook string
+	Data    []Datum
 }
 
 // Datum is a figure for the monitoring system to keep.
@@ -71,7 +73,7 @@ func Examine(d *report.Document, l Limits) Result {
 	for i := range d.Findings {
 		f := &d.Findings[i]
 		if s, ok := l.Findings[f.Code]; ok && s > r.Status {
-			r.Status, r.Text = s, at(f.Host)+strings.TrimSuffix(f.Summary, ".")
+			r.Status, r.Text, r.Runbook = s, at(f.Host)+strings.TrimSuffix(f.Summary, "."), f.Runbook
 		}
 	}
 	if !d.Loss.TotalsExact {
@@ -222,9 +224,12 @@ func totals(d *report.Document) []Datum {
 	}
 }
 
-// Line is the result as one line: "TCPSTATE OK - text | data".
+// Line is the result as one line: "TCPSTATE OK - text | data", with the runbook's page in brackets behind the text.
 func (r *Result) Line() string {
 	line := "TCPSTATE " + r.Status.String() + " - " + clean(r.Text)
+	if r.Runbook != "" {
+		line += " (" + clean(r.Runbook) + ")"
+	}
 	if len(r.Data) == 0 {
 		return line
 	}

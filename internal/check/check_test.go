@@ -29,7 +29,7 @@ func document(ports ...report.Port) *report.Document {
 			{Direction: "outbound", Opened: 4660, Failed: map[string]uint64{"EADDRNOTAVAIL": 3, "ECONNREFUSED": 4}},
 			{Direction: "inbound", Opened: 9999, Failed: map[string]uint64{}},
 		},
-		Findings: []report.Finding{{Severity: report.Warning, Code: report.CodeUnpooled, Summary: "pgbench connects to 10.2.3.4:5432 without a pool: 4,660 new connections in 10.0 s."}},
+		Findings: []report.Finding{{Severity: report.Warning, Code: report.CodeUnpooled, Summary: "pgbench connects to 10.2.3.4:5432 without a pool: 4,660 new connections in 10.0 s.", Runbook: report.Runbook(report.CodeUnpooled)}},
 	}
 }
 
@@ -57,7 +57,7 @@ func TestStatus(t *testing.T) {
 		{"a finding of one of several hosts", func() *report.Document { d := document(port(1, 0)); d.Findings[0].Host = "db-7"; return d }(),
 			Limits{Findings: map[string]Status{"unpooled": Warning}}, Warning, "WARNING - db-7: pgbench connects"},
 		{"nothing connected", document(), Limits{}, OK, "nothing was connected in 10 s"},
-		{"a finding that counts", document(port(1, 0)), Limits{Findings: map[string]Status{"unpooled": Critical}}, Critical, "without a pool: 4,660 new connections in 10.0 s |"},
+		{"a finding that counts", document(port(1, 0)), Limits{Findings: map[string]Status{"unpooled": Critical}}, Critical, "in 10.0 s (https://github.com/tcpstate/tcpstate/blob/main/docs/runbook/unpooled.md) |"},
 		{"a finding that is not worse", document(port(999, 0)), Limits{Findings: map[string]Status{"unpooled": Warning}}, Critical, "(99.9%)"},
 		{"a finding that nobody asked for", document(port(1, 0)), Limits{Findings: map[string]Status{"restart": Warning}}, OK, ""},
 		{"ends not observed", func() *report.Document { d := document(); d.Ports = nil; return d }(), Limits{}, Unknown, "not known"},

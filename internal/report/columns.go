@@ -149,17 +149,26 @@ func (d *Document) writeFindings(b *strings.Builder, o *Options) {
 	if n := len(d.Findings) - len(shown) + d.FindingsOmitted; n > 0 {
 		fmt.Fprintf(b, "  and %s\n", form.Count(uint64(n), "more finding"))
 	}
+	if !o.links() {
+		wrap(b, o.width(), "  ", "  ", "What to do about a [code] is in "+InstalledRunbook+"/CODE.md, or "+RunbookPages)
+	}
 }
+
+// links says that each finding is written with the address of its page.
+func (o *Options) links() bool { return o.Verbose || o.Wide }
 
 func (f *Finding) write(b *strings.Builder, o *Options) {
 	mark := pad(strings.ToUpper(f.Severity), 8, false)
 	var text strings.Builder
-	wrap(&text, o.width(), "  "+mark+"  ", strings.Repeat(" ", 12), f.Summary)
+	wrap(&text, o.width(), "  "+mark+"  ", strings.Repeat(" ", 12), f.Summary+" ["+f.Code+"]")
 	for _, e := range f.Evidence {
 		wrap(&text, o.width(), strings.Repeat(" ", 12)+"- ", strings.Repeat(" ", 14), e)
 	}
 	for _, a := range f.Advice {
 		wrap(&text, o.width(), strings.Repeat(" ", 12)+"> ", strings.Repeat(" ", 14), a)
+	}
+	if o.links() { // whole, however narrow it is
+		text.WriteString(strings.Repeat(" ", 12) + "? " + f.Runbook + "\n")
 	}
 	if color := map[string]string{Critical: red, Warning: yellow}[f.Severity]; o.Color && color != "" {
 		b.WriteString(strings.Replace(text.String(), mark, color+mark+plain, 1))

@@ -101,6 +101,8 @@ type Finding struct {
 	Summary     string   `json:"summary"`
 	Evidence    []string `json:"evidence"`
 	Advice      []string `json:"advice"`
+	// Runbook is the page that says what to do: see [Runbook].
+	Runbook string `json:"runbook"`
 }
 
 // Service is who owns connections.

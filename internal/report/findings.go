@@ -54,6 +54,16 @@ func Codes() []string {
 	}
 }
 
+// RunbookPages is where the pages of the runbook are: docs/runbook on the branch main, wherever a report was made. Codes
+// keep their names, and a page that has become better helps with an old report, too. Alerts lead there as well.
+const RunbookPages = "https://github.com/tcpstate/tcpstate/blob/main/docs/runbook"
+
+// InstalledRunbook is where the packages put the same pages.
+const InstalledRunbook = "/usr/share/doc/tcpstate/runbook"
+
+// Runbook is the page about findings with a code.
+func Runbook(code string) string { return RunbookPages + "/" + code + ".md" }
+
 // CheckCode says whether findings have that code.
 func CheckCode(code string) error {
 	if !slices.Contains(Codes(), code) {
@@ -95,6 +105,7 @@ func (d *Document) find(w churn.Window) {
 // found adds a finding.
 func (d *Document) found(f Finding) {
 	d.findings[weight(f.Severity)]++
+	f.Runbook = Runbook(f.Code)
 	d.Findings = append(d.Findings, f)
 }
 

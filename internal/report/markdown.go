@@ -115,7 +115,7 @@ func (m *markdown) findings() {
 	shown := m.d.Findings[:min(len(m.d.Findings), shownFindings)]
 	for i := range shown {
 		f := &shown[i]
-		fmt.Fprintf(&m.b, "- **%s:** %s\n", title(f.Severity), f.prose(f.Summary))
+		fmt.Fprintf(&m.b, "- **%s:** %s [%s](%s)\n", title(f.Severity), f.prose(f.Summary), f.Code, f.Runbook)
 		for _, e := range f.Evidence {
 			fmt.Fprintf(&m.b, "  - %s\n", f.prose(e))
 		}

@@ -148,6 +148,7 @@ func TestEvidenceOfABudget(t *testing.T) {
 			"median time of a connect: 17µs before, 2.0ms since",
 		},
 	}}
+	want[0].Runbook, want[1].Runbook = Runbook(want[0].Code), Runbook(want[1].Code)
 	want[1].Evidence, want[1].Advice = append(want[1].Evidence, want[0].Evidence[:4]...), want[0].Advice
 	if diff := cmp.Diff(want, p.found()); diff != "" {
 		t.Errorf("findings (-want +got):\n%s", diff)

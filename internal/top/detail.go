@@ -147,7 +147,7 @@ func (s *sheet) judgement(r *report.Destination) {
 		s.text("  > ", "    ", a, good)
 	}
 	for _, f := range s.m.findingsOf(r) {
-		s.text("  ! ", "    ", strings.ToUpper(f.Severity)+" "+f.Summary, toneOf(f.Severity))
+		s.text("  ! ", "    ", strings.ToUpper(f.Severity)+" "+f.Summary+" ["+f.Code+"]", toneOf(f.Severity))
 		for _, e := range f.Evidence {
 			if !slices.Contains(r.Verdict.Evidence, e) {
 				s.text("    - ", "      ", e, normal)

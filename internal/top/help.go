@@ -31,6 +31,7 @@ var helpKeys = []struct {
 var legend = []string{
 	"!! ports exhausted or connects failing · ! no pool, or too small a one · › chosen",
 	"PORTS is how much of the port range is taken toward a destination; │ is one half, beyond which connect() is slow",
+	"[code] of a finding is a page of the runbook: " + report.InstalledRunbook + "/CODE.md",
 	"LAST 60 S is new connections in each second, every line with its own scale",
 }
 
