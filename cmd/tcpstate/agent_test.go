@@ -181,6 +181,23 @@ func TestAnAgentThatWasKilledCountsNothingTwice(t *testing.T) {
 	second.stop(t)
 }
 
+func TestTheAgentTellsWhichPortsConnectTakesOver(t *testing.T) {
+	for reuse, want := range map[string]float64{"0": 0, "1": 12} {
+		ns := testnet.New(t)
+		set(t, ns, map[string]string{"ip_local_port_range": "40000 40019", "tcp_tw_reuse": reuse, "tcp_timestamps": "1"})
+		at := netip.AddrPortFrom(testnet.Server, 7002)
+		keep(t, ns, "server", at)
+		a := startAgent(t, "--netns", of(ns))
+		newCaller(t, ns, "client").call(t, cycle, at, 12, 0, 12)
+		port := fmt.Sprintf("{destination=%q,source=%q}", at, testnet.Client)
+		a.until(t, fmt.Sprintf("tcpstate_time_wait{destination=%q,service=\"client\"}", at), 12)
+		a.agree(t, map[string]float64{
+			"tcpstate_ports_used" + port: 12, "tcpstate_ports_reusable" + port: want, "tcpstate_port_used_ratio" + port: 0.6,
+		})
+		a.stop(t)
+	}
+}
+
 func TestTheAgentSeesPortsRunOutAndKeepsWhatLedToIt(t *testing.T) {
 	ns := testnet.New(t)
 	set(t, ns, map[string]string{"ip_local_port_range": "40000 40019", "tcp_tw_reuse": "0"})
@@ -192,7 +209,7 @@ func TestTheAgentSeesPortsRunOutAndKeepsWhatLedToIt(t *testing.T) {
 	a.until(t, "tcpstate_port_exhaustions_total"+port, 5)
 	a.until(t, "tcpstate_incidents_total", 1)
 	a.agree(t, map[string]float64{
-		"tcpstate_port_capacity" + port: 20, "tcpstate_ports_used" + port: 20, "tcpstate_port_used_ratio" + port: 1, "tcpstate_seconds_to_exhaustion" + port: 0,
+		"tcpstate_port_capacity" + port: 20, "tcpstate_ports_used" + port: 20, "tcpstate_ports_reusable" + port: 0, "tcpstate_port_used_ratio" + port: 1, "tcpstate_seconds_to_exhaustion" + port: 0,
 		fmt.Sprintf("tcpstate_connect_failures_total{destination=%q,error=\"EADDRNOTAVAIL\",service=\"client\"}", at): 5,
 	})
 	for end := time.Now().Add(testnet.Patience); a.metrics(t)[`tcpstate_findings{code="ports-exhausted",severity="critical"}`] == 0; time.Sleep(100 * time.Millisecond) {

@@ -73,7 +73,8 @@ func (l *Ledger) postBudget(b *churn.Budget, f *churn.BudgetFigures, now int64) 
 	x.exhausted = b.Exhausted
 	p.changed = true
 	if p.users++; p.users == 1 {
-		p.now.Used, p.now.Known, p.now.Capacity, p.now.UsedRatio, p.now.Seconds = 0, false, 0, 0, math.Inf(1)
+		p.now.Known, p.now.Capacity = false, 0
+		p.unused()
 	}
 	p.add(f)
 }
@@ -81,16 +82,22 @@ func (l *Ledger) postBudget(b *churn.Budget, f *churn.BudgetFigures, now int64) 
 // idle is what a port is of which nothing is used: what was known of its capacity still holds.
 func (p *port) idle() {
 	p.changed = p.changed || p.now.Used > 0
-	p.now.Used, p.now.UsedRatio, p.now.Seconds = 0, 0, math.Inf(1)
+	p.unused()
+}
+
+func (p *port) unused() {
+	p.now.Used, p.now.Reusable, p.now.Partial, p.now.UsedRatio, p.now.Seconds = 0, 0, false, 0, math.Inf(1)
 }
 
 // add takes the figures of one budget.
 func (p *port) add(f *churn.BudgetFigures) {
 	p.now.Used += uint64(f.Used)
 	if f.Settings == nil {
+		p.now.Partial = p.now.Partial || f.Used > 0
 		return
 	}
 	p.now.Known = true
+	p.now.Reusable += uint64(f.Reusable)
 	p.now.Capacity += f.Capacity
 	p.now.UsedRatio = max(p.now.UsedRatio, f.UsedRatio)
 	if f.Comes {

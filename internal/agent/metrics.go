@@ -15,7 +15,7 @@ import (
 type families struct {
 	connects, accepts, failures, closes, open, waits, waitsEntered, sent, received, lifetimes, connectTimes family
 
-	verdict, capacity, used, usedRatio, exhaustions, seconds family
+	verdict, capacity, used, reusable, usedRatio, exhaustions, seconds family
 
 	kernelWaits, findings, events, lost, exact, tracer, incidents, programTime, programRuns, snapshot family
 
@@ -69,6 +69,7 @@ func newFamilies() *families {
 	add(&f.verdict, gauge, "verdict_info", "What the use of connections was judged to be in the last minutes.", outbound, "verdict", "kind", "confidence")
 	add(&f.capacity, gauge, "port_capacity", "Local ports that connect() can choose from toward a destination.", budgeted)
 	add(&f.used, gauge, "ports_used", "Local ports that are taken toward a destination.", budgeted)
+	add(&f.reusable, gauge, "ports_reusable", "Those of the used ports that are in TIME_WAIT and that connect() takes over (tcp_tw_reuse).", budgeted)
 	add(&f.usedRatio, gauge, "port_used_ratio", "Share of the local ports that is taken toward a destination.", budgeted)
 	add(&f.exhaustions, counter, "port_exhaustions_total", "Connects that found no local port.", budgeted)
 	add(&f.seconds, gauge, "seconds_to_exhaustion", "When no local port will be left if it goes on as in the last seconds; +Inf: it does not come to that.", budgeted)
@@ -167,6 +168,9 @@ func (w *writer) port(p *Port, waits bool) {
 		w.gauge(&w.capacity, float64(p.Capacity), p.pairs)
 		w.gauge(&w.usedRatio, p.UsedRatio, p.pairs)
 		w.gauge(&w.seconds, p.Seconds, p.pairs)
+		if !p.Partial {
+			w.gauge(&w.reusable, float64(p.Reusable), p.pairs)
+		}
 	}
 }
 

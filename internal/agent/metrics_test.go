@@ -200,7 +200,7 @@ func TestWhatIsNotKnownIsNotThere(t *testing.T) {
 	s := complete(l.Publish(noon+1e9, false))
 	s.Tracer.Tier = 0
 	for key := range samples(t, s) {
-		for _, name := range []string{"tcpstate_time_wait{", "tcpstate_port_capacity", "tcpstate_ports_used", "tcpstate_port_used_ratio", "tcpstate_seconds"} {
+		for _, name := range []string{"tcpstate_time_wait{", "tcpstate_port_capacity", "tcpstate_ports_used", "tcpstate_ports_reusable", "tcpstate_port_used_ratio", "tcpstate_seconds"} {
 			if strings.HasPrefix(key, name) {
 				t.Errorf("%s is there", key)
 			}
@@ -244,6 +244,62 @@ func TestRowsWithTheSameLabelsAreAddedUp(t *testing.T) {
 	} {
 		if v, ok := got[key]; !ok || v != want {
 			t.Errorf("%s is %v (%v), want %v", key, v, ok, want)
+		}
+	}
+}
+
+// Of the ports that are used, those are told apart that connect() takes over: where nobody knows, nothing is said.
+func TestPortsThatConnectTakesOver(t *testing.T) {
+	const port = `{destination="10.1.0.1:5432",source="10.0.0.1"}`
+	reusable := func(used, waits int, namespaces ...*host.Settings) any {
+		t.Helper()
+		l := newBook(LedgerOptions{Destinations: 10})
+		for _, s := range namespaces {
+			if s.RangeLow > 0 {
+				l.SetHost(s)
+			}
+			for i := range used {
+				c, w := out(event.Connect, remote(1), 0), ended(event.TimeWait, remote(1), time.Second)
+				c.Netns, w.Netns = s.Netns, s.Netns
+				observe(l, c)
+				if i < waits {
+					observe(l, w)
+				}
+			}
+		}
+		got := samples(t, complete(l.Publish(noon+2e9, true)))
+		if n := float64(used * len(namespaces)); got["tcpstate_ports_used"+port] != n {
+			t.Errorf("%v ports used, want %v", got["tcpstate_ports_used"+port], n)
+		}
+		if v, ok := got["tcpstate_ports_reusable"+port]; ok {
+			return v
+		}
+		return nil
+	}
+	with := func(netns uint32, reuse int) *host.Settings {
+		s := settingsOf(netns, 40000, 40099)
+		s.TimeWaitReuse, s.Timestamps, s.TimeWaitReuseDelay = reuse, true, time.Second
+		return s
+	}
+	unstamped, unknown := with(1, 1), &host.Settings{Netns: 2}
+	unstamped.Timestamps = false
+	for _, c := range []struct {
+		name        string
+		used, waits int
+		in          []*host.Settings
+		want        any
+	}{
+		{"never", 50, 40, []*host.Settings{with(1, 0)}, 0.0},
+		{"on loopback only", 50, 40, []*host.Settings{with(1, 2)}, 0.0},
+		{"always", 50, 40, []*host.Settings{with(1, 1)}, 40.0},
+		{"always, but connections have no timestamps", 50, 40, []*host.Settings{unstamped}, 0.0},
+		{"nothing is in TIME_WAIT", 50, 0, []*host.Settings{with(1, 1)}, 0.0},
+		{"two namespaces", 50, 40, []*host.Settings{with(1, 1), with(3, 0)}, 40.0},
+		{"not known", 50, 40, []*host.Settings{unknown}, nil},
+		{"not known of one of two", 50, 40, []*host.Settings{with(1, 1), unknown}, nil},
+	} {
+		if got := reusable(c.used, c.waits, c.in...); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}
 }

@@ -74,6 +74,10 @@ type Port struct {
 	Created             time.Time
 	Exhausted           uint64
 	Used                uint64
+	// Reusable is the part of Used that is TIME_WAIT and that connect() takes over. Partial: nobody knows, for the settings
+	// of some of the namespaces in which ports are used are not known.
+	Reusable uint64
+	Partial  bool
 	// Known: what follows from the namespace's settings is known.
 	Known     bool
 	Capacity  int

@@ -61,6 +61,7 @@ func ports() []panel {
 			said("If it goes on like now, TIME_WAITs that end counted in. No line: it does not come to that."),
 		graph("ports held, and how many there are", "short", 12,
 			query{top(10, "tcpstate_ports_used"+budgets), budget},
+			query{top(10, "tcpstate_ports_reusable"+budgets+" > 0"), "of these, connect() takes over " + budget},
 			query{"max by (instance) (tcpstate_port_capacity" + budgets + ")", "there are, {{instance}}"}),
 		graph("connects that failed with EADDRNOTAVAIL", "cps", 12,
 			query{"sum by (instance, source, destination) (rate(tcpstate_port_exhaustions_total" + budgets +
