@@ -87,7 +87,7 @@ check-screens: need-go ## Say whether the pictures in docs/screens are what woul
 
 check-monitoring: need-go ## Test alerts, dashboard and runbook; as root also with a real Prometheus, the agent and 100 ports
 	@tools/need --install $(MONITORING_NEEDS)
-	monitoring/run $(if $(filter 0,$(shell id -u)),,static)
+	exec monitoring/run $(if $(filter 0,$(shell id -u)),,static)
 
 check-deploy: need-go ## Hold Dockerfile, manifests and chart against their schemas, each other and the systemd unit
 	go -C deploy vet ./...

@@ -2,13 +2,14 @@
 // prints its own count at the end, with which the figures in Prometheus are compared:
 //
 //	load serve ADDR
-//	load churn ADDR RATE DURATION    connects RATE times a second, and closes each connection first
-//	load pool ADDR RATE DURATION     sends RATE requests a second over 4 connections
+//	load churn ADDR RATE DURATION [N]  connects RATE times a second, closes each connection first; ends when N found no port
+//	load pool ADDR RATE DURATION      sends RATE requests a second over 4 connections
 package main
 
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -31,8 +32,8 @@ func run(args []string) error {
 	if len(args) == 2 && args[0] == "serve" {
 		return serve(args[1])
 	}
-	if len(args) != 4 || args[0] != "churn" && args[0] != "pool" {
-		return errors.New("usage: load serve ADDR | load churn|pool ADDR RATE DURATION")
+	if len(args) == 5 && args[0] != "churn" || len(args) < 4 || len(args) > 5 || args[0] != "churn" && args[0] != "pool" {
+		return errors.New("usage: load serve ADDR | load churn ADDR RATE DURATION [N] | load pool ADDR RATE DURATION")
 	}
 	rate, err := strconv.Atoi(args[2])
 	if err != nil || rate < 1 {
@@ -41,6 +42,12 @@ func run(args []string) error {
 	length, err := time.ParseDuration(args[3])
 	if err != nil {
 		return fmt.Errorf("duration: %w", err)
+	}
+	enough := math.MaxInt
+	if len(args) == 5 {
+		if enough, err = strconv.Atoi(args[4]); err != nil || enough < 1 {
+			return fmt.Errorf("N %q: not a number above 0", args[4])
+		}
 	}
 	work := churn
 	if args[0] == "pool" {
@@ -53,7 +60,7 @@ func run(args []string) error {
 	c := count{to: to, errors: map[syscall.Errno]int{}}
 	each := time.NewTicker(time.Second / time.Duration(rate))
 	defer each.Stop()
-	for end := time.Now().Add(length); time.Now().Before(end); <-each.C {
+	for end := time.Now().Add(length); time.Now().Before(end) && c.errors[syscall.EADDRNOTAVAIL] < enough; <-each.C {
 		if err := work(&c); err != nil {
 			return err
 		}
