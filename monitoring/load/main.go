@@ -77,7 +77,7 @@ type count struct {
 	to           netip.AddrPort
 	connected    int
 	errors       map[syscall.Errno]int
-	firstFailure time.Time
+	firstFailure time.Time // for want of a port
 	open         []int
 	next         int
 }
@@ -115,7 +115,7 @@ func (c *count) connect() (int, error) {
 	if !errors.As(err, &errno) {
 		return -1, fmt.Errorf("connect: %w", err)
 	}
-	if c.firstFailure.IsZero() {
+	if errno == syscall.EADDRNOTAVAIL && c.firstFailure.IsZero() {
 		c.firstFailure = time.Now()
 	}
 	c.errors[errno]++
