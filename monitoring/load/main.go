@@ -46,7 +46,7 @@ func run(args []string) error {
 	enough := math.MaxInt
 	if len(args) == 5 {
 		if enough, err = strconv.Atoi(args[4]); err != nil || enough < 1 {
-			return fmt.Errorf("N %q: not a number above 0", args[4])
+			return fmt.Errorf("failures %q: not a number above 0", args[4])
 		}
 	}
 	work := churn
