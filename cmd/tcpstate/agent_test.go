@@ -412,7 +412,7 @@ func TestTheAgentOutlivesItsRecorder(t *testing.T) {
 
 // There may be so many incidents, those of earlier runs too; when one is taken away, there may be another.
 func TestTheAgentsIncidentsAreBounded(t *testing.T) {
-	dir := t.TempDir()
+	dir, quiet := t.TempDir(), of(testnet.New(t))
 	incidents := func() []string {
 		all, err := filepath.Glob(filepath.Join(dir, "incident-*"))
 		if err != nil {
@@ -431,7 +431,7 @@ func TestTheAgentsIncidentsAreBounded(t *testing.T) {
 		}
 	}
 	for _, says := range []string{"SIGUSR1: kept in ", "SIGUSR1: not put aside, for " + dir + " holds 1 incident already"} {
-		a := startAgent(t, "-w", dir, "--incidents", "1", "--after", "1s")
+		a := startAgent(t, "--netns", quiet, "-w", dir, "--incidents", "1", "--after", "1s")
 		asked(a, says)
 		if len(incidents()) != 1 {
 			t.Errorf("%q, want 1", incidents())
@@ -443,6 +443,12 @@ func TestTheAgentsIncidentsAreBounded(t *testing.T) {
 			asked(a, "SIGUSR1: kept in ")
 		}
 		a.stop(t)
+	}
+	none := startAgent(t, "--netns", quiet, "--no-record")
+	asked(none, "SIGUSR1: not put aside, for nothing is recorded")
+	none.stop(t)
+	if said := none.stderr.String(); strings.Contains(said, "is put aside in") {
+		t.Errorf("it promised to put aside what is not recorded: %s", said)
 	}
 }
 

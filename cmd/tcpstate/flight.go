@@ -109,7 +109,12 @@ func (r *flightRecorder) look() {
 	}
 	r.last = time.Now()
 	if r.due.IsZero() {
-		if r.why = r.happened(); r.why != "" {
+		switch r.why = r.happened(); {
+		case r.why == "":
+		case r.series == nil:
+			r.rest = time.Now().Add(r.keep)
+			r.say("%s: not put aside, for nothing is recorded", r.why)
+		default:
 			r.due = time.Now().Add(r.after)
 			r.say("%s: what led to it is put aside in %s", r.why, r.after)
 		}
