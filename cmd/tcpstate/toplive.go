@@ -95,7 +95,7 @@ func (t *liveTop) begin() {
 		MaxRows: t.flags.destinations.n, Start: w.Start, Partial: w.Partial, Steps: true, Recent: true, Alert: t.l.alert(t.e),
 	})
 	t.owner = t.l.owner
-	t.hold = newHolds()
+	t.hold = newHolds(0.01)
 	t.opened = time.Now()
 	t.next = t.opened
 	t.own.read()
@@ -206,25 +206,31 @@ func (s *settings) known(check *tracer.TimeWaitCheck) []report.NamespaceInput {
 
 // holds are the ports that bind() has taken, which are read seldom: that takes some milliseconds a namespace.
 type holds struct {
-	read map[uint32]time.Time
-	last map[uint32]*host.PortSet
+	share float64 // of one CPU, which reading them may take
+	next  time.Time
+	read  map[uint32]time.Time
+	last  map[uint32]*host.PortSet
 }
 
-// holdsEvery is how often they are read.
+// holdsEvery is how often they are read at most.
 const holdsEvery = 30 * time.Second
 
-func newHolds() *holds {
-	return &holds{read: make(map[uint32]time.Time), last: make(map[uint32]*host.PortSet)}
+func newHolds(share float64) *holds {
+	return &holds{share: share, read: make(map[uint32]time.Time), last: make(map[uint32]*host.PortSet)}
 }
 
 // step reads those of one namespace at most, that has waited long enough.
 func (h *holds) step(l *live, now time.Time) {
+	if now.Before(h.next) {
+		return
+	}
 	for inode := range l.settings.used {
 		if at, ok := h.read[inode]; ok && now.Sub(at) < holdsEvery {
 			continue
 		}
 		h.read[inode] = now
 		_ = l.settings.look(inode, true) // one that is gone is not known, and the report says so
+		h.next = now.Add(time.Duration(float64(time.Since(now)) / h.share))
 		return
 	}
 }

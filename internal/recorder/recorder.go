@@ -23,7 +23,8 @@ type Options struct {
 	// RotateSize and RotateEvery end a segment.
 	RotateSize  uint64
 	RotateEvery time.Duration
-	// MaxSize and MaxAge remove the oldest segments: of all together, and by the time at which they ended.
+	// MaxSize and MaxAge remove the oldest segments: of all together, and by the time at which they ended. A segment in which
+	// nothing has happened goes on for MaxAge: beginning another one takes milliseconds.
 	MaxSize uint64
 	MaxAge  time.Duration
 	// Header makes the header of the next segment, whose events begin at start (Unix nanoseconds). End is what its last
@@ -44,6 +45,7 @@ type Recorder struct {
 	path   string
 	number int
 	began  int64 // of the segment, Unix nanoseconds
+	quiet  bool  // nothing has happened in it
 	now    int64 // the latest time told
 	seam   *seam // between two segments; nil: passed
 	old    []segment
@@ -110,13 +112,14 @@ func (r *Recorder) open(start int64) error {
 		return errors.Join(err, f.Close(), os.Remove(path))
 	}
 	r.number++
-	r.path, r.began, r.file, r.writer = path, start, f, w
+	r.path, r.began, r.quiet, r.file, r.writer = path, start, true, f, w
 	return nil
 }
 
 // Event records e.
 func (r *Recorder) Event(e *event.Event) {
 	r.now = max(r.now, e.UnixNano)
+	r.quiet = false
 	if r.writer == nil {
 		r.stats.Dropped++ // the disk is full
 		return
@@ -174,7 +177,11 @@ func (r *Recorder) Tick(now time.Time) error {
 }
 
 func (r *Recorder) due() bool {
-	return r.o.RotateEvery > 0 && r.now-r.began >= r.o.RotateEvery.Nanoseconds() ||
+	every := r.o.RotateEvery
+	if every > 0 && r.quiet {
+		every = max(every, r.o.MaxAge)
+	}
+	return every > 0 && r.now-r.began >= every.Nanoseconds() ||
 		r.o.RotateSize > 0 && r.writer.Stats().Bytes >= r.o.RotateSize
 }
 

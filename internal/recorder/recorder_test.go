@@ -189,6 +189,34 @@ func TestNothingIsMissingOrTwiceAtASeam(t *testing.T) {
 	}
 }
 
+// A segment in which nothing happens lasts as long as what is kept; the next one does not.
+func TestAQuietSegmentGoesOn(t *testing.T) {
+	for _, c := range []struct {
+		maxAge time.Duration
+		want   []int // segments after each minute, something happens in the fourth
+	}{
+		{0, []int{2, 3, 4, 5, 6, 7}},
+		{3 * time.Minute, []int{1, 1, 2, 3, 3, 3}},
+	} {
+		w := newWorld(t, Options{RotateEvery: time.Minute, MaxAge: c.maxAge})
+		var got []int
+		for minute := range c.want {
+			if minute == 3 {
+				w.happens(event.Connect, 1, time.Second)
+			}
+			w.now = start + int64(minute+1)*int64(time.Minute)
+			w.tick()
+			got = append(got, w.number)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("with %s kept: segments %v, want %v", c.maxAge, got, c.want)
+		}
+		if err := w.Close(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestOldSegmentsAreRemoved(t *testing.T) {
 	w := newWorld(t, Options{RotateEvery: time.Minute, MaxAge: 3 * time.Minute})
 	for range 10 {

@@ -11,8 +11,9 @@ import (
 
 // How the timewait sockets we hold are compared with the kernel's own count.
 const (
-	// checkEvery is how often.
+	// checkEvery is how often, checkQuiet while nothing happens where the last one agreed.
 	checkEvery = time.Second
+	checkQuiet = 5 * time.Second
 	// lasting is how many checks in a row must differ before a census repairs it. One that differs once was read while
 	// something changed.
 	lasting = 3
@@ -67,7 +68,9 @@ type timeWaits struct {
 	censuses   uint64
 	censusTook time.Duration
 	baseline   uint64 // what the first census found
-	lastCheck  int64  // monotonic nanoseconds
+	lastSettle int64  // monotonic nanoseconds
+	lastCheck  int64
+	records    uint64 // that had come at the last check
 	lastCensus int64
 	inARow     int
 }
@@ -87,14 +90,19 @@ func (t *Tracer) TimeWaitCheck() (TimeWaitCheck, error) {
 
 // reconcile compares with the kernel once a second, and repairs.
 func (t *Tracer) reconcile(emit func(*event.Event)) error {
+	w := &t.timeWaits
 	now := monotonic()
-	if now-t.timeWaits.lastCheck < checkEvery.Nanoseconds() || !t.TimeWaitsKnown() || t.ended {
+	if now-w.lastSettle < checkEvery.Nanoseconds() || !t.TimeWaitsKnown() || t.ended {
 		return nil
 	}
-	t.timeWaits.lastCheck = now
+	w.lastSettle = now
 	if err := t.settle(settleAge); err != nil {
 		return err
 	}
+	if t.records == w.records && w.inARow == 0 && !t.endsByCensus() && now-w.lastCheck < checkQuiet.Nanoseconds() {
+		return nil
+	}
+	w.records, w.lastCheck = t.records, now
 	if err := t.sweepIfDue(); err != nil {
 		return err
 	}

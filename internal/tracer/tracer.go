@@ -52,6 +52,9 @@ type Tracer struct {
 	stop            atomic.Bool // asks read to return
 	ended           bool        // the window has ended
 
+	records uint64 // read from the ring
+	ticked  uint64 // ... when it was empty last
+
 	seenLosses map[bpfLossKey]bpfLoss
 	lossCount  uint64
 	unassigned uint64
@@ -149,6 +152,7 @@ func (t *Tracer) read(emit func(*event.Event)) error {
 		}
 		err := t.reader.ReadInto(&rec)
 		if err == nil {
+			t.records++
 			if err := t.decode(rec.RawSample, &ev); err != nil {
 				return err
 			}
@@ -157,10 +161,7 @@ func (t *Tracer) read(emit func(*event.Event)) error {
 		}
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			if err := t.emitLosses(emit, false); err != nil {
-				return err
-			}
-			if err := t.reconcile(emit); err != nil {
+			if err := t.catchUp(emit); err != nil {
 				return err
 			}
 			if t.drained != nil {
@@ -173,6 +174,17 @@ func (t *Tracer) read(emit func(*event.Event)) error {
 			return fmt.Errorf("read ring buffer: %w", err)
 		}
 	}
+}
+
+// catchUp does what is due when the ring is empty. Where nothing came, nothing was lost for want of room either.
+func (t *Tracer) catchUp(emit func(*event.Event)) error {
+	if t.records != t.ticked {
+		t.ticked = t.records
+		if err := t.emitLosses(emit, false); err != nil {
+			return err
+		}
+	}
+	return t.reconcile(emit)
 }
 
 // Close frees everything. It detaches if Run has not.
