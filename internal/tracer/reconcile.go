@@ -88,7 +88,7 @@ func (t *Tracer) TimeWaitCheck() (TimeWaitCheck, error) {
 	return check, nil
 }
 
-// reconcile compares with the kernel once a second, and repairs.
+// reconcile compares with the kernel once a second, seldom while nothing happens, and repairs.
 func (t *Tracer) reconcile(emit func(*event.Event)) error {
 	w := &t.timeWaits
 	now := monotonic()
