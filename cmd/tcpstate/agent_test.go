@@ -577,15 +577,8 @@ func TestTheAgentKeepsNoDescriptors(t *testing.T) {
 	}
 	a := startAgent(t, "--config", config)
 	count := func() (files, threads int) {
-		all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", a.cmd.Process.Pid))
-		if err != nil {
-			t.Fatal(err)
-		}
-		threads, err = strconv.Atoi(capabilitiesOf(t, a.cmd.Process.Pid)["Threads"])
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(all), threads
+		w := a.weigh(t)
+		return w.files, w.threads
 	}
 	round := func() {
 		for _, path := range []string{"/metrics", "/report", "/report?format=json", "/readyz"} {

@@ -152,25 +152,32 @@ func (d *day) look(t *testing.T, a *daemonized) {
 			t.Fatalf("%s: %d %.200s", path, code, text)
 		}
 	}
-	status := capabilitiesOf(t, a.cmd.Process.Pid)
-	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", a.cmd.Process.Pid))
+	w := &d.scale[len(d.scale)-1]
+	*w = w.most(a.weigh(t))
+}
+
+// weigh is what the agent takes now.
+func (a *daemonized) weigh(t *testing.T) (w weight) {
+	t.Helper()
+	pid := a.cmd.Process.Pid
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &d.scale[len(d.scale)-1]
-	w.kB, w.anonymous = max(w.kB, number0(t, status["VmRSS"])), max(w.anonymous, number0(t, status["RssAnon"]))
-	w.files, w.threads = max(w.files, len(files)), max(w.threads, number0(t, status["Threads"]))
+	w.files = len(files)
+	status := capabilitiesOf(t, pid)
+	for name, to := range map[string]*int{"VmRSS": &w.kB, "RssAnon": &w.anonymous, "Threads": &w.threads} {
+		number, _, _ := strings.Cut(status[name], " ")
+		if *to, err = strconv.Atoi(number); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	return w
 }
 
-// number0 is the number that text begins with.
-func number0(t *testing.T, text string) int {
-	t.Helper()
-	word, _, _ := strings.Cut(text, " ")
-	n, err := strconv.Atoi(word)
-	if err != nil {
-		t.Fatalf("%q: %v", text, err)
-	}
-	return n
+// most is the larger of each.
+func (w weight) most(o weight) weight {
+	return weight{max(w.kB, o.kB), max(w.anonymous, o.anonymous), max(w.files, o.files), max(w.threads, o.threads)}
 }
 
 // agree waits until all is counted, and compares.
@@ -231,8 +238,7 @@ func (d *day) flat(t *testing.T) {
 	t.Helper()
 	most := func(hours []weight) (w weight) {
 		for _, h := range hours {
-			w.kB, w.anonymous = max(w.kB, h.kB), max(w.anonymous, h.anonymous)
-			w.files, w.threads = max(w.files, h.files), max(w.threads, h.threads)
+			w = w.most(h)
 		}
 		return w
 	}

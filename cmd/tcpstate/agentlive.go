@@ -111,9 +111,7 @@ func (d *daemon) open(set *filter.Set) (err error) {
 }
 
 // unjudged is told why what is open cannot be judged.
-func (d *daemon) unjudged(err error) {
-	d.log.Warn(fmt.Sprintf("open connections are judged when they end: %v", err))
-}
+func (d *daemon) unjudged(err error) { d.log.Warn(err.Error()) }
 
 // alert logs what somebody should know at once.
 func (d *daemon) alert(a churn.Alert) { d.log.Warn(d.l.alertLine(&a)) }
@@ -132,16 +130,16 @@ func (d *daemon) trace(ctx context.Context) error {
 		return err
 	}
 	d.state.Publish(s)
+	observe := func(e *event.Event) {
+		d.windows.Observe(e)
+		d.flight.see(e)
+	}
 	err = d.l.run(ctx, &taker{
 		event: func(e *event.Event, _ *service.Service) {
 			d.ledger.Count(e)
-			d.windows.Observe(e)
-			d.flight.see(e)
+			observe(e)
 		},
-		progress: func(e *event.Event) {
-			d.windows.Observe(e)
-			d.flight.see(e)
-		},
+		progress: observe,
 		settings: func(s *host.Settings) {
 			s = d.hold.merged(s)
 			d.windows.SetHost(s)

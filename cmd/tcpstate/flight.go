@@ -113,7 +113,7 @@ func (r *flightRecorder) look() {
 		case r.why == "":
 		case r.series == nil:
 			r.rest = time.Now().Add(r.keep)
-			r.say("%s: not put aside, for nothing is recorded", r.why)
+			r.putAside((*recorder.Recorder).Keep) // says why it cannot
 		default:
 			r.due = time.Now().Add(r.after)
 			r.say("%s: what led to it is put aside in %s", r.why, r.after)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/tcpstate/tcpstate/internal/event"
@@ -92,7 +93,7 @@ func (l *live) tellProgress() {
 	})
 	switch {
 	case err != nil:
-		r.failed(err)
+		r.failed(fmt.Errorf("open connections are judged when they end: %w", err))
 		r.failed = nil
 	case x != nil:
 		r.over(x, time.Now())

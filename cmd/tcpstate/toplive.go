@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -45,7 +44,7 @@ const soonest = 200 * time.Millisecond
 func runLiveTop(s *stage, f *topFlags, set *filter.Set) (err error) {
 	t := &liveTop{stage: s, scene: scene{watched: -1}}
 	what := traced{filter: set, expression: expression(f.filter), length: f.length.Duration}
-	what.rounds.failed = func(err error) { s.notes.say(fmt.Sprintf("open connections are judged when they end: %v", err)) }
+	what.rounds.failed = func(err error) { s.notes.say(err.Error()) }
 	if !s.plain && !f.noRecord {
 		t.flight = newLastMinutes(f, &s.notes)
 		what.tap = t.flight

@@ -47,9 +47,9 @@ func clean(s string) string {
 func labelsOf(r *churn.Row, s *service.Service, workload func(*service.Service) Workload) Labels {
 	l := Labels{}
 	switch {
-	case unnamed(r) && r.Direction == event.Inbound:
+	case r.Unnamed() && r.Direction == event.Inbound:
 		return Labels{Service: Other, Listener: Other}
-	case unnamed(r):
+	case r.Unnamed():
 		return Labels{Service: Other, Destination: Other}
 	case r.Direction == event.Inbound:
 		l.Listener = place(r.Local)
@@ -71,9 +71,6 @@ func labelsOf(r *churn.Row, s *service.Service, workload func(*service.Service) 
 	l.Namespace, l.Pod, l.Container = clean(l.Namespace), clean(l.Pod), clean(l.Container)
 	return l
 }
-
-// unnamed reports whether r is of many services. That of all other hosts of a listener is not.
-func unnamed(r *churn.Row) bool { return r.Other && !r.Local.IsValid() }
 
 // place writes an address as the report does.
 func place(a netip.AddrPort) string {

@@ -160,7 +160,7 @@ func (l *Ledger) post(r *churn.Row, now int64) {
 func (l *Ledger) name(t *tally, r *churn.Row, now int64) {
 	t.owner, t.named = r.Owner, now
 	var owner *service.Service
-	if l.o.Owner != nil && !unnamed(r) {
+	if l.o.Owner != nil && !r.Unnamed() {
 		owner = l.o.Owner(&r.Owner)
 	}
 	labels := labelsOf(r, owner, l.o.Workload)

@@ -86,6 +86,9 @@ type Row struct {
 	lostEnds    uint64  // those among which connections may be whose progress was told
 }
 
+// Unnamed reports whether r stands for many services: that of all other hosts of a listener does not.
+func (r *Row) Unnamed() bool { return r.Other && !r.Local.IsValid() }
+
 // Budget is the port budget that the row's connections use up; nil for inbound and ~other rows.
 func (r *Row) Budget() *Budget { return r.budget }
 

@@ -167,7 +167,7 @@ func openOf(r *churn.Row, peak uint64) Open {
 }
 
 func (in *Input) service(r *churn.Row) Service {
-	if r.Other && !r.Local.IsValid() {
+	if r.Unnamed() {
 		return Service{Name: otherName, Kind: service.KindUnknown}
 	}
 	return in.ownedBy(&r.Owner)
